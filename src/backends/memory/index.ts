@@ -1,0 +1,99 @@
+/**
+ * The coordinator inside this process: the reference implementation of the contract, the one to read first.
+ *
+ * It is a table of queues, a clock, and a list of who wants to be woken. It excludes what runs in this process only; use
+ * it in tests, in single-process programs, and as the coordinator of a simulation.
+ */
+import { BackendError } from '../../backend.ts'
+import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
+import type { Moment } from '../../queue/table.ts'
+import { Table } from '../../queue/table.ts'
+import { Wakes } from '../../queue/wakes.ts'
+import { realRuntime } from '../../runtime.ts'
+import type { Clocks } from '../../runtime.ts'
+
+export interface MemoryOptions {
+  /** The coordinator's clock; the process's own unless a simulation brings one. */
+  readonly clocks?: Clocks
+}
+
+/**
+ * A coordinator that lives and dies with this process.
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'holdfast'
+ * import { memory } from 'holdfast/memory'
+ *
+ * const locks = connect(memory())
+ * ```
+ */
+export function memory(options: MemoryOptions = {}): MemoryBackend {
+  return new MemoryBackend(options.clocks ?? realRuntime)
+}
+
+export class MemoryBackend implements Backend {
+  readonly kind = 'memory'
+  readonly supports: Supports = { queue: true, sharing: 'permits', fence: 'volatile', wake: true }
+
+  readonly #clocks: Clocks
+  readonly #table = new Table()
+  readonly #wakes = new Wakes()
+  #closed = false
+
+  constructor(clocks: Clocks) {
+    this.#clocks = clocks
+  }
+
+  async join(entry: Entry): Promise<Standing> {
+    return this.#apply((now) => this.#table.join(entry, now))
+  }
+
+  async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
+    return this.#apply((now) => this.#table.renew(claim, ttlMs, now))
+  }
+
+  async leave(claim: Claim, options: { readonly lingerMs?: number } = {}): Promise<boolean> {
+    return this.#apply((now) => this.#table.leave(claim, now, options.lingerMs))
+  }
+
+  async lighten(claim: Claim, weight: number): Promise<Renewal> {
+    return this.#apply((now) => this.#table.lighten(claim, weight, now))
+  }
+
+  async describe(claim: Claim, info: string): Promise<boolean> {
+    return this.#apply((now) => this.#table.describe(claim, info, now))
+  }
+
+  async evict(name: string, fence: bigint): Promise<boolean> {
+    return this.#apply((now) => this.#table.evict(name, Number(fence), now))
+  }
+
+  async watch(claim: Claim, wake: Wake): Promise<() => void> {
+    return this.#wakes.watch(claim.id, wake)
+  }
+
+  async follow(name: string, wake: () => void): Promise<() => void> {
+    return this.#wakes.follow(name, wake)
+  }
+
+  async *inspect(prefix: string): AsyncGenerator<QueueView> {
+    yield* this.#apply((now) => [...this.#table.view(prefix, now)])
+  }
+
+  async diagnose(): Promise<readonly Finding[]> {
+    return [{ level: 'ok', subject: 'scope', text: 'memory: excludes what runs in this process only' }]
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#wakes.clear()
+  }
+
+  #apply<T>(verb: (now: Moment) => T): T {
+    if (this.#closed) throw new BackendError('CLOSED', 'this memory backend was closed')
+    const answer = verb({ monotonicMs: this.#clocks.monotonicMs(), wallMs: this.#clocks.wallMs() })
+    this.#wakes.announce(this.#table)
+    return answer
+  }
+}

@@ -1,0 +1,141 @@
+/** From a URL, or a backend, to locks. */
+import type { Backend } from './backend.ts'
+import { file } from './backends/file/index.ts'
+import { memory } from './backends/memory/index.ts'
+import type { Duration } from './core/duration.ts'
+import { describe } from './core/duration.ts'
+import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
+import { finite } from './core/request.ts'
+import { Locks } from './locks.ts'
+import type { Runtime } from './runtime.ts'
+import { realRuntime } from './runtime.ts'
+
+export interface ConnectOptions {
+  /** Put before every name, so that applications on one coordinator keep apart: `'shop:'`. */
+  readonly prefix?: string
+  /** Default for every lease: how long it lasts without renewal. `'30s'`. */
+  readonly ttl?: Duration
+  /** Default for every acquisition: how long to wait. `Infinity`. */
+  readonly wait?: Duration
+  /** Default for every lease: the margin before its end in which it counts as lost. A tenth of ttl, at least 100 ms. */
+  readonly margin?: Duration
+  /** Default for every entry: what this program is, for people who look at a queue. */
+  readonly label?: string
+  /** How long one request to the coordinator may take. `'5s'`. */
+  readonly requestTimeout?: Duration
+  /** How long a waiter's place outlives its process. `'6s'`. */
+  readonly waitTtl?: Duration
+  /** How long `run` waits for its function to end after a loss. `'5s'`. */
+  readonly grace?: Duration
+  /** Time and chance, for simulations. */
+  readonly runtime?: Runtime
+}
+
+const KNOWN = new Set(['prefix', 'ttl', 'wait', 'margin', 'label', 'requestTimeout', 'waitTtl', 'grace', 'runtime'])
+
+/** What opens each scheme. Drivers of servers are imported when a URL asks for them. */
+const SCHEMES: Record<string, (url: string, options: ConnectOptions) => Backend> = {
+  memory: (url, options) => {
+    if (url !== 'memory:') throw new BadUrlError(`'${url}': memory: takes nothing behind the colon`)
+    return memory(options.runtime ? { clocks: options.runtime } : {})
+  },
+  file: (url) => file(fileOptions(url)),
+}
+
+/**
+ * Connect to a coordinator. Nothing is opened before the first use.
+ *
+ * @param target a URL (`'memory:'`, `'file:/var/lib/app/locks'`), or a backend. Left out: `HOLDFAST_URL`, or else the
+ *   embedded store of this user on this machine. `undefined` and `''` are errors: a forgotten variable must not silently
+ *   mean another coordinator.
+ * @throws BadUrlError, ArgumentTypeError
+ * @example
+ * ```ts
+ * import { connect } from 'holdfast'
+ *
+ * const locks = connect()
+ * await locks.run('invoice:42', { wait: '10s' }, async (lease) => {
+ *   await save(invoice, { fence: lease.fence, signal: lease.signal })
+ * })
+ * await locks.close()
+ * ```
+ */
+export function connect(
+  ...args: [] | [target: string | Backend] | [target: string | Backend, options: ConnectOptions]
+): Locks {
+  const [target, options = {}] = args
+  checkOptions(options)
+  const backend = args.length === 0 ? fromEnvironment(options) : open(target, options)
+  const { prefix = '', ttl = '30s', wait = Infinity, margin, label, runtime = realRuntime } = options
+  return new Locks(
+    backend,
+    runtime,
+    {
+      requestTimeoutMs: finite(options.requestTimeout ?? '5s', 'requestTimeout'),
+      waitTtlMs: finite(options.waitTtl ?? '6s', 'waitTtl'),
+      graceMs: finite(options.grace ?? '5s', 'grace'),
+    },
+    { prefix, ttl, wait, margin, label },
+  )
+}
+
+function fromEnvironment(options: ConnectOptions): Backend {
+  const url = process.env['HOLDFAST_URL']
+  if (url === '') throw new BadUrlError('HOLDFAST_URL is empty; unset it for the embedded store, or set it to a URL')
+  return url === undefined ? file() : open(url, options)
+}
+
+function open(target: unknown, options: ConnectOptions): Backend {
+  if (typeof target === 'object' && target !== null && 'join' in target && typeof target.join === 'function')
+    return target as Backend
+  if (typeof target !== 'string') {
+    throw new ArgumentTypeError(
+      `connect got ${describe(target)}; give a URL or a backend, or nothing at all for HOLDFAST_URL or the embedded store`,
+    )
+  }
+  if (target === '')
+    throw new BadUrlError("connect got ''; give a URL, or nothing at all for HOLDFAST_URL or the embedded store")
+  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(target)?.[1]
+  const opener = scheme === undefined ? undefined : SCHEMES[scheme]
+  if (!opener) {
+    const known = Object.keys(SCHEMES)
+      .map((each) => `${each}:`)
+      .join(', ')
+    throw new BadUrlError(
+      `${scheme === undefined ? 'that is no URL' : `there is no coordinator for ${scheme}:`}; there are ${known}`,
+    )
+  }
+  return opener(target, options)
+}
+
+/** `file:./locks`, `file:/var/lib/locks`, `file:///var/lib/locks`, `?shared`. By hand: URL turns `file:./locks` into `/locks`. */
+function fileOptions(url: string): { directory?: string; shared?: boolean } {
+  const [path = '', query] = url.slice('file:'.length).split('?', 2)
+  if (query !== undefined && query !== 'shared')
+    throw new BadUrlError(`'${url}': file: knows ?shared and nothing else behind a question mark`)
+  if (path.startsWith('//') && !path.startsWith('///'))
+    throw new BadUrlError(`'${url}': file: takes no host; write file:/dir or file:///dir`)
+  const directory = decode(path.startsWith('///') ? path.slice(2) : path, url)
+  return { ...(directory === '' ? {} : { directory }), ...(query === undefined ? {} : { shared: true }) }
+}
+
+function decode(path: string, url: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    throw new BadUrlError(`'${url}': a % in it is no percent-encoding; write %25 for a percent sign`)
+  }
+}
+
+function checkOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null)
+    throw new ArgumentTypeError(`options are ${describe(options)}; give an object`)
+  for (const key of Object.keys(options)) {
+    if (!KNOWN.has(key)) throw new ArgumentTypeError(`there is no option '${key}'; there are ${[...KNOWN].join(', ')}`)
+  }
+  const { prefix, label } = options as ConnectOptions
+  if (prefix !== undefined && typeof prefix !== 'string')
+    throw new ArgumentTypeError(`prefix is ${describe(prefix)}; give a string`)
+  if (label !== undefined && typeof label !== 'string')
+    throw new ArgumentTypeError(`label is ${describe(label)}; give a string`)
+}

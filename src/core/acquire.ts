@@ -1,0 +1,351 @@
+/**
+ * The one waiting loop.
+ *
+ * Subscribe, then ask; otherwise a release between the two wakes nobody. A wake is a hint, the queue is the truth: every
+ * wait also has a timer. One try has one owner token; when a place is lost, or the outcome of a join stays unknown, the
+ * next try has a new one.
+ */
+import type { Claim, Entry, Refused, Renewal, Standing } from '../backend.ts'
+import type { Appointment } from './agenda.ts'
+import {
+  CapacityMismatchError,
+  ClosedError,
+  HeldError,
+  HoldfastError,
+  QueueFullError,
+  UnreachableError,
+  WaitTimeoutError,
+  seconds,
+} from './errors.ts'
+import { emit } from './events.ts'
+import type { Charge } from './keeper.ts'
+import type { Grant } from './lease.ts'
+import { CoreLease, validity } from './lease.ts'
+import type { Request } from './request.ts'
+import type { Closable, Session } from './session.ts'
+import { describeWho } from './who.ts'
+
+/** A refused entry of a coordinator without a queue asks again after this long at the latest. */
+const RECHECK_MS = 2000
+
+type Outcome =
+  | { readonly state: 'granted'; readonly grant: Omit<Grant, 'waitedMs' | 'waited'>; readonly waited: boolean }
+  | { readonly state: 'refused'; readonly refusal: Refused }
+  /** The place in the queue lapsed, or the grant came too late to be used. */
+  | { readonly state: 'lapsed' }
+
+/**
+ * Stand in the queue until granted.
+ *
+ * @param info what the entry says of its owner
+ * @throws HeldError, WaitTimeoutError, QueueFullError, CapacityMismatchError, UnreachableError, ClosedError, or the
+ *   reason of the caller's own signal
+ */
+export async function acquire(session: Session, request: Request, info: string): Promise<CoreLease> {
+  const since = session.clock.now()
+  try {
+    return await acquireSince(session, request, info, since)
+  } catch (error) {
+    emit('holdfast:give-up', () => ({
+      name: request.name,
+      kind: request.kind,
+      waitedMs: session.clock.now() - since,
+      code: codeOf(error),
+    }))
+    throw error
+  }
+}
+
+async function acquireSince(session: Session, request: Request, info: string, since: number): Promise<CoreLease> {
+  let waited = false
+  for (;;) {
+    request.signal?.throwIfAborted()
+    if (session.closed) throw new ClosedError(request.name)
+    const attempt = new Attempt(session, request, info, since)
+    const outcome = await attempt.run()
+    switch (outcome.state) {
+      case 'granted': {
+        waited ||= outcome.waited
+        const lease = new CoreLease(session, request, {
+          ...outcome.grant,
+          waited,
+          waitedMs: session.clock.now() - since,
+        })
+        // A process that was frozen between the answer and this line must not be given a hold that is over.
+        if (lease.state !== 'lost') return lease
+        void lease.release()
+        break
+      }
+      case 'refused':
+        waited = true
+        await nextChance(session, request, outcome.refusal, since)
+        break
+      case 'lapsed':
+        waited = true
+        break
+    }
+  }
+}
+
+/** After a refusal: throw if it is final, else wait for a time at which it makes sense to ask again. */
+async function nextChance(session: Session, request: Request, refusal: Refused, since: number): Promise<void> {
+  const { name, waitMs } = request
+  if (refusal.reason === 'capacity')
+    throw new CapacityMismatchError(name, request.capacity, refusal.capacity ?? request.capacity)
+  if (refusal.reason === 'full') throw new QueueFullError(name, request.waitersMax ?? 0)
+  if (waitMs === 0) throw new HeldError(name, describeWho(refusal.holder))
+  const waitedMs = session.clock.now() - since
+  if (waitedMs >= waitMs) throw new WaitTimeoutError(name, waitedMs, undefined)
+  // Jitter, or those who were refused together would ask together, and refuse each other again on a quorum.
+  const pauseMs = Math.min(refusal.retryAfterMs, RECHECK_MS, waitMs - waitedMs) * (0.5 + session.runtime.random() / 2)
+  let end = (): void => {}
+  const stop = (): void => end()
+  const member: Closable = { closeDown: stop }
+  const unfollow = await session.backend.follow(request.queue, stop)
+  session.enter(member)
+  request.signal?.addEventListener('abort', stop, { once: true })
+  try {
+    await session.pause(pauseMs, (early) => (end = early))
+  } finally {
+    unfollow()
+    session.exit(member)
+    request.signal?.removeEventListener('abort', stop)
+  }
+}
+
+/** One try, with one owner token, from the subscription to the grant or the end. */
+class Attempt implements Charge, Closable {
+  readonly claim: Claim
+  readonly ttlMs: number
+  readonly intervalMs: number
+  renewAt = Infinity
+  endsAt = Infinity
+
+  readonly #session: Session
+  readonly #request: Request
+  readonly #entry: Entry
+  readonly #since: number
+  readonly #outcome: Promise<Outcome>
+  #resolve!: (outcome: Outcome) => void
+  #reject!: (error: unknown) => void
+  #done = false
+  #joined = false
+  #gaveUp = false
+  #fence: bigint | undefined
+  #ahead: number | undefined
+  /** The last answer that said we stand in the queue: when it was asked, and how long it keeps us. */
+  #sentAt = 0
+  #keptMs = 0
+  /** Tickets of which a wake said that they hold: kept, since a wake can overtake the answer of the join. */
+  readonly #heldTickets = new Set<bigint>()
+  /** A hint came while a request was on its way: that request's answer may be older than the hint. */
+  #askAgain = false
+  #timeout: Appointment | undefined
+
+  constructor(session: Session, request: Request, info: string, since: number) {
+    this.#session = session
+    this.#request = request
+    this.#since = since
+    this.#entry = {
+      name: request.queue,
+      id: session.runtime.token(),
+      weight: request.weight,
+      capacity: request.capacity,
+      ttlMs: request.ttlMs,
+      waitTtlMs: Math.min(session.options.waitTtlMs, request.ttlMs),
+      wait: request.waitMs > 0,
+      info,
+      ...(request.waitersMax === undefined ? {} : { waitersMax: request.waitersMax }),
+      ...(request.lockDelayMs === 0 ? {} : { lockDelayMs: request.lockDelayMs }),
+    }
+    this.claim = { name: this.#entry.name, id: this.#entry.id }
+    this.ttlMs = request.ttlMs
+    this.intervalMs = this.#entry.waitTtlMs / 3
+    this.#outcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  async run(): Promise<Outcome> {
+    const { signal } = this.#request
+    const abort = (): void => this.#fail(signal!.reason)
+    const alive = this.#session.agenda.keepAlive()
+    let unwatch = (): void => {}
+    this.#session.enter(this)
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      // Subscribe before asking. Otherwise:
+      // 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
+      if (this.#entry.wait) unwatch = await this.#session.backend.watch(this.claim, (news) => this.#wake(news?.held))
+      if (!this.#done) this.#join()
+      return await this.#outcome
+    } finally {
+      unwatch()
+      alive()
+      this.#timeout?.cancel()
+      this.#session.keeper.remove(this)
+      this.#session.exit(this)
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  answered(answer: Renewal | Standing, sentAt: number): void {
+    if (this.#done) {
+      // 1. We gave up and left;  2. the join arrived late and was put in;  3. it would stand there as a ghost until its
+      // lease ends. But an answer that comes after a grant speaks of the lease that we handed out.
+      if (this.#gaveUp && (answer.state === 'held' || answer.state === 'waiting')) this.#leave()
+      return
+    }
+    switch (answer.state) {
+      case 'held':
+        return this.#grant(answer.fence, sentAt, answer.ttlMs)
+      case 'waiting':
+        return this.#stand(answer.fence, answer.ahead, answer.ttlMs, answer.retryAfterMs, sentAt)
+      case 'refused':
+        return this.#finish({ state: 'refused', refusal: answer })
+      case 'lost':
+        return this.#finish({ state: 'lapsed' })
+    }
+  }
+
+  /** A renewal of the place was not answered: the place stands until its own end, and is asked for again soon. */
+  unanswered(_error: unknown): void {
+    if (this.#done) return
+    const left = Math.max(0, this.endsAt - this.#session.clock.now())
+    this.renewAt = this.#session.clock.now() + Math.max(10, (left / 8) * (0.5 + this.#session.runtime.random() / 2))
+    this.#session.keeper.plan(this)
+  }
+
+  ended(): void {
+    const silent = seconds(this.#session.clock.now() - this.#sentAt)
+    this.#fail(
+      new UnreachableError(
+        this.#request.name,
+        `"${this.#request.name}": the coordinator has not answered for ${silent}; the place in the queue is lost`,
+      ),
+    )
+  }
+
+  closeDown(error: ClosedError): void {
+    this.#fail(error)
+  }
+
+  #join(): void {
+    const { clock, agenda, options, backend } = this.#session
+    const sentAt = clock.now()
+    const left = this.#since + this.#request.waitMs - sentAt
+    // A caller who waits longer than a request may take hears that the coordinator is silent, others that time is up.
+    const timeoutMs =
+      this.#request.waitMs === 0 ? options.requestTimeoutMs : Math.min(options.requestTimeoutMs, Math.max(left, 0))
+    const controller = new AbortController()
+    this.#timeout = agenda.at(sentAt + timeoutMs, () => {
+      const silence = `"${this.#request.name}": the coordinator (${backend.kind}) did not answer within ${seconds(timeoutMs)}`
+      const patient = timeoutMs >= options.requestTimeoutMs
+      controller.abort()
+      this.#fail(patient ? new UnreachableError(this.#request.name, silence) : this.#tooLong())
+    })
+    this.#joined = true
+    backend.join(this.#entry, controller.signal).then(
+      (standing) => {
+        this.#timeout?.cancel()
+        this.answered(standing, sentAt)
+      },
+      (error: unknown) => this.#fail(unreachable(this.#request.name, error)),
+    )
+  }
+
+  /** We stand in the queue; from here on only renewals ask. */
+  #stand(fence: bigint, ahead: number, keptMs: number, retryAfterMs: number, sentAt: number): void {
+    const { clock, keeper, agenda, options } = this.#session
+    const first = this.#fence === undefined
+    this.#fence = fence
+    this.#ahead = ahead
+    this.#sentAt = sentAt
+    this.#keptMs = Math.min(this.#entry.waitTtlMs, keptMs)
+    this.endsAt = sentAt + this.#keptMs + options.requestTimeoutMs
+    this.renewAt = Math.min(sentAt + this.intervalMs, clock.now() + Math.max(retryAfterMs, 0))
+    if (this.#askAgain) {
+      this.#askAgain = false
+      this.renewAt = clock.now()
+    }
+    keeper.add(this)
+    if (first) {
+      emit('holdfast:wait', () => ({ name: this.#request.name, kind: this.#request.kind, fence, ahead }))
+      if (this.#request.waitMs < Infinity) {
+        this.#timeout = agenda.at(this.#since + this.#request.waitMs, () => this.#fail(this.#tooLong()))
+      }
+    }
+    if (this.#heldTickets.has(fence)) this.#wake(fence)
+  }
+
+  #wake(held: bigint | undefined): void {
+    if (this.#done) return
+    if (held !== undefined) this.#heldTickets.add(held)
+    if (this.#fence === undefined) {
+      this.#askAgain = true
+      return
+    }
+    // The coordinator's word that this very ticket holds, together with what the last renewal said about how long it is
+    // kept, is a grant. A wake for any other ticket is a hint: without this check a delayed message gave two holders.
+    if (held === this.#fence && this.#validByWake() - this.#session.clock.now() > this.#keptMs / 3) {
+      return this.#grant(held, this.#sentAt, this.#keptMs)
+    }
+    if (this.renewAt === Infinity) this.#askAgain = true
+    else this.#session.keeper.renewNow(this)
+  }
+
+  #validByWake(): number {
+    return validity(this.#sentAt, this.#keptMs, this.#keptMs, this.#request.marginMs)
+  }
+
+  #grant(fence: bigint, sentAt: number, answeredMs: number): void {
+    const { clock } = this.#session
+    const validUntil = validity(sentAt, this.#request.ttlMs, answeredMs, this.#request.marginMs)
+    if (validUntil <= clock.now()) {
+      // The answer took longer than what it grants. Somebody else may hold by now.
+      this.#gaveUp = true
+      this.#leave()
+      return this.#finish({ state: 'lapsed' })
+    }
+    // A place that came to hold by a wake has the short lease of a waiter; the full one is asked for in the next round.
+    const renewAt = answeredMs < this.#request.ttlMs * 0.9 ? clock.now() : sentAt + this.#request.ttlMs / 3
+    const waited = this.#fence !== undefined
+    this.#finish({ state: 'granted', grant: { claim: this.claim, fence, validUntil, renewAt }, waited })
+  }
+
+  #finish(outcome: Outcome): void {
+    this.#done = true
+    this.#resolve(outcome)
+  }
+
+  /** Give up. The place is left whether or not we know that we have one. */
+  #fail(error: unknown): void {
+    if (this.#done) return
+    this.#done = true
+    this.#gaveUp = true
+    if (this.#joined) this.#leave()
+    this.#reject(error)
+  }
+
+  #tooLong(): WaitTimeoutError {
+    return new WaitTimeoutError(this.#request.name, this.#session.clock.now() - this.#since, this.#ahead)
+  }
+
+  #leave(): void {
+    void this.#session.leave(this.claim, this.#request.ttlMs)
+  }
+}
+
+function unreachable(name: string, cause: unknown): unknown {
+  // A backend's own errors say what is wrong better than we could; anything else gets a name and a code.
+  if (cause instanceof Error && 'code' in cause && cause.name === 'BackendError') return cause
+  const detail = cause instanceof Error ? cause.message : String(cause)
+  return new UnreachableError(name, `"${name}": the coordinator could not be asked: ${detail}`, { cause })
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof HoldfastError) return error.code
+  if (error instanceof Error) return 'code' in error ? String(error.code) : error.name
+  return 'ABORTED'
+}

@@ -1,0 +1,124 @@
+/**
+ * What is to happen at which time: all deadlines of one connection on one timer.
+ *
+ * Most deadlines are cancelled before they come (a request is answered, a lease released), so making and cancelling one
+ * must cost next to nothing: it is a push to a heap and a flag. Times are read from the elapsed clock. The timer wakes at
+ * least once a second while anything is due later, because the timers of a machine that slept are late by the time it
+ * slept, and a lease must not be.
+ */
+import type { Runtime, Timer } from '../runtime.ts'
+import type { ElapsedClock } from './clock.ts'
+
+const LONGEST_SLEEP_MS = 1000
+/** Cancelled appointments stay in the heap until they come up, or until there are this many more than live ones. */
+const CANCELLED_MAX = 256
+
+export interface Appointment {
+  cancel(): void
+}
+
+interface Item {
+  readonly at: number
+  fire: (() => void) | undefined
+}
+
+export class Agenda {
+  readonly #runtime: Runtime
+  readonly #clock: ElapsedClock
+  #heap: Item[] = []
+  #live = 0
+  #timer: Timer | undefined
+  #timerAt = Infinity
+  #keepers = 0
+
+  constructor(runtime: Runtime, clock: ElapsedClock) {
+    this.#runtime = runtime
+    this.#clock = clock
+  }
+
+  /** Call `fire` once, when the elapsed clock shows `at` or soon after. */
+  at(at: number, fire: () => void): Appointment {
+    const item: Item = { at, fire }
+    push(this.#heap, item)
+    this.#live += 1
+    this.#arm(at)
+    return {
+      cancel: () => {
+        if (!item.fire) return
+        item.fire = undefined
+        this.#live -= 1
+        if (this.#heap.length > 2 * this.#live + CANCELLED_MAX) this.#compact()
+      },
+    }
+  }
+
+  /** Keep the process alive until `done` is called: somebody awaits what this agenda brings. */
+  keepAlive(): () => void {
+    this.#keepers += 1
+    if (this.#keepers === 1) this.#timer?.keepAlive(true)
+    let done = false
+    return () => {
+      if (done) return
+      done = true
+      this.#keepers -= 1
+      if (this.#keepers === 0) this.#timer?.keepAlive(false)
+    }
+  }
+
+  #arm(at: number): void {
+    if (at >= this.#timerAt) return
+    const now = this.#clock.now()
+    this.#timer?.cancel()
+    this.#timerAt = Math.min(at, now + LONGEST_SLEEP_MS)
+    this.#timer = this.#runtime.after(this.#timerAt - now, () => this.#ring())
+    if (this.#keepers > 0) this.#timer.keepAlive(true)
+  }
+
+  #ring(): void {
+    this.#timer = undefined
+    this.#timerAt = Infinity
+    const now = this.#clock.now()
+    for (;;) {
+      const first = this.#heap[0]
+      if (!first) return
+      if (first.fire && first.at > now) return this.#arm(first.at)
+      pop(this.#heap)
+      if (!first.fire) continue
+      const fire = first.fire
+      first.fire = undefined
+      this.#live -= 1
+      fire()
+    }
+  }
+
+  #compact(): void {
+    this.#heap = this.#heap.filter((item) => item.fire).sort((a, b) => a.at - b.at)
+  }
+}
+
+function push(heap: Item[], item: Item): void {
+  let index = heap.length
+  heap.push(item)
+  while (index > 0) {
+    const parent = (index - 1) >>> 1
+    if (heap[parent]!.at <= item.at) break
+    heap[index] = heap[parent]!
+    index = parent
+  }
+  heap[index] = item
+}
+
+function pop(heap: Item[]): void {
+  const last = heap.pop()
+  if (!last || heap.length === 0) return
+  let index = 0
+  for (;;) {
+    let child = 2 * index + 1
+    if (child >= heap.length) break
+    if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child += 1
+    if (heap[child]!.at >= last.at) break
+    heap[index] = heap[child]!
+    index = child
+  }
+  heap[index] = last
+}

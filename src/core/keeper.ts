@@ -1,0 +1,121 @@
+/**
+ * Keeps every entry of this connection alive, waiters and holders alike.
+ *
+ * A renewal has three outcomes. Held moves the deadline, counted from when the request left. Lost ends the entry at once.
+ * An error tells nothing, so the old deadline stands: at the deadline a lease ends here, whatever the coordinator may
+ * believe, because somebody else may hold from then on.
+ *
+ * Entries are renewed together: whatever has lived through half of its interval goes along with the one that is due, so a
+ * thousand leases that were taken at a thousand moments are soon two requests an interval.
+ */
+import type { Backend, Claim, Renewal } from '../backend.ts'
+import type { Agenda, Appointment } from './agenda.ts'
+import type { ElapsedClock } from './clock.ts'
+import { UnreachableError, seconds } from './errors.ts'
+
+/** An entry in the keeper's care. Points in time are readings of the elapsed clock. */
+export interface Charge {
+  readonly claim: Claim
+  readonly ttlMs: number
+  /** How often to renew. */
+  readonly intervalMs: number
+  /** When to renew next. The keeper sets it to `Infinity` while a renewal is on its way; the charge sets it again. */
+  renewAt: number
+  /** When its owner must be told that it may be over, if no renewal is answered until then. */
+  readonly endsAt: number
+  answered(renewal: Renewal, sentAt: number): void
+  unanswered(error: unknown): void
+  ended(): void
+}
+
+export class Keeper {
+  readonly #backend: Backend
+  readonly #clock: ElapsedClock
+  readonly #agenda: Agenda
+  readonly #requestTimeoutMs: number
+  readonly #charges = new Set<Charge>()
+  #next: Appointment | undefined
+  #nextAt = Infinity
+
+  constructor(backend: Backend, clock: ElapsedClock, agenda: Agenda, requestTimeoutMs: number) {
+    this.#backend = backend
+    this.#clock = clock
+    this.#agenda = agenda
+    this.#requestTimeoutMs = requestTimeoutMs
+  }
+
+  add(charge: Charge): void {
+    this.#charges.add(charge)
+    this.plan(charge)
+  }
+
+  remove(charge: Charge): void {
+    this.#charges.delete(charge)
+  }
+
+  /** `charge` has set its times anew. */
+  plan(charge: Charge): void {
+    if (this.#charges.has(charge)) this.#wakeAt(Math.min(charge.renewAt, charge.endsAt))
+  }
+
+  /** Renew now, and whatever may go along. Does nothing while a renewal of it is on its way. */
+  renewNow(charge: Charge): void {
+    if (charge.renewAt === Infinity) return
+    charge.renewAt = this.#clock.now()
+    this.#round()
+  }
+
+  #wakeAt(at: number): void {
+    if (at >= this.#nextAt) return
+    this.#next?.cancel()
+    this.#nextAt = at
+    this.#next = this.#agenda.at(at, () => {
+      this.#nextAt = Infinity
+      this.#round()
+    })
+  }
+
+  #round(): void {
+    const now = this.#clock.now()
+    let due = false
+    for (const charge of this.#charges) {
+      if (charge.endsAt <= now) charge.ended()
+      else if (charge.renewAt <= now) due = true
+    }
+    if (due) this.#renew([...this.#charges].filter((charge) => charge.renewAt - now <= charge.intervalMs / 2))
+    for (const charge of this.#charges) this.plan(charge)
+  }
+
+  #renew(charges: readonly Charge[]): void {
+    const sentAt = this.#clock.now()
+    const pending = new Set(charges)
+    const controller = new AbortController()
+    // Shorter than what is left of any of them, so that there is time for another try.
+    const left = charges.reduce((least, { endsAt }) => Math.min(least, endsAt - sentAt), Infinity)
+    const timeoutMs = Math.min(this.#requestTimeoutMs, left / 2)
+    const limit = this.#agenda.at(sentAt + timeoutMs, () => {
+      const error = new UnreachableError(undefined, `a renewal was not answered within ${seconds(timeoutMs)}`)
+      controller.abort(error)
+      for (const charge of pending) charge.unanswered(error)
+    })
+    const settled = (charge: Charge): void => {
+      pending.delete(charge)
+      if (pending.size === 0) limit.cancel()
+    }
+    for (const charge of charges) {
+      charge.renewAt = Infinity
+      // An answer that comes after the time limit is still true, so it is heard whenever it comes.
+      this.#backend.renew(charge.claim, charge.ttlMs, controller.signal).then(
+        (renewal) => {
+          settled(charge)
+          charge.answered(renewal, sentAt)
+        },
+        (error: unknown) => {
+          const waiting = pending.has(charge)
+          settled(charge)
+          if (waiting && !controller.signal.aborted) charge.unanswered(error)
+        },
+      )
+    }
+  }
+}

@@ -1,0 +1,437 @@
+/**
+ * The right to hold for a while, and the honest knowledge of when it ends.
+ *
+ * held → doubtful → held | lost, and held | doubtful → released. The deadline counts from before the request left, on a
+ * clock that is on the side of caution. It is looked at by a timer, so that `signal` aborts without any I/O, and by
+ * every question the user asks, because after a blocked event loop the next statement runs before the timer does.
+ */
+import type { Claim, Renewal } from '../backend.ts'
+import type { Duration } from './duration.ts'
+import type { ClosedError, LossReason } from './errors.ts'
+import { ArgumentTypeError, LeaseLostError, NotSupportedError, UnreachableError, seconds } from './errors.ts'
+import { emit } from './events.ts'
+import type { Charge } from './keeper.ts'
+import type { Mode, Request } from './request.ts'
+import { finite, marginOf } from './request.ts'
+import type { Closable, Session } from './session.ts'
+
+/** `doubtful`: a renewal was not answered; it may still hold. `lost` and `released` are final. */
+export type LeaseState = 'held' | 'doubtful' | 'lost' | 'released'
+
+/** What every lease can do, on one name or on several. */
+export interface Held extends AsyncDisposable {
+  /** Aborted when the lease is lost, with a `LeaseLostError` as its reason; before anybody else can hold. */
+  readonly signal: AbortSignal
+  /** How long, by the local clock, it is certain to be held without a further renewal. 0 once it is over. */
+  readonly remainingMs: number
+  /** How long the caller waited for the grant. */
+  readonly waitedMs: number
+  /** Whether anybody else had to go first. What was read before waiting may be stale: read it again. */
+  readonly waited: boolean
+  /** Throws a `LeaseLostError` unless it is held at this instant. Synchronous: call it right before each side effect. */
+  assertHeld(): void
+  /** Make it last `ttl` from now on. Rejects with `LeaseLostError`, or `UnreachableError` when nobody answered. */
+  renew(ttl?: Duration): Promise<void>
+  /**
+   * Give it back. Never rejects for a lease that has ended, pays no heed to signals, and takes a bounded time.
+   * `'gone'`: it was not ours any more, or the coordinator could not be asked; then it ends by itself.
+   */
+  release(): Promise<'released' | 'gone'>
+}
+
+/**
+ * A lease on one name.
+ *
+ * @example
+ * ```ts
+ * const lease = await locks.acquire('orders:42', { ttl: '30s', wait: '10s' })
+ * try {
+ *   lease.assertHeld()
+ *   await store.write(order, { fence: lease.fence })
+ * } finally {
+ *   await lease.release()
+ * }
+ * ```
+ */
+export interface Lease extends Held {
+  readonly name: string
+  /** The fencing token: larger than that of every earlier exclusive holder. Let the resource refuse smaller ones. */
+  readonly fence: bigint
+  readonly mode: Mode
+  readonly state: LeaseState
+  /** Hear of each change of state. The answer unsubscribes. */
+  on(state: LeaseState, listener: () => void): () => void
+}
+
+/** A lease that may take less than it has. */
+export interface WriteLease extends Lease {
+  /** Become a reader without letting go: waiting readers join in, writers go on waiting. */
+  downgrade(): Promise<void>
+}
+
+/** The grant as the acquire loop hands it over. Points in time are readings of the elapsed clock. */
+export interface Grant {
+  readonly claim: Claim
+  readonly fence: bigint
+  readonly validUntil: number
+  readonly renewAt: number
+  readonly waitedMs: number
+  readonly waited: boolean
+}
+
+/** A lease as the primitives use it. */
+export interface InnerLease extends WriteLease {
+  /** Why it was lost, once it is. */
+  readonly loss: LeaseLostError | undefined
+  /** The one that speaks to the coordinator. */
+  readonly core: CoreLease
+}
+
+export class CoreLease implements InnerLease, Charge, Closable {
+  readonly fence: bigint
+  readonly waitedMs: number
+  readonly waited: boolean
+  readonly claim: Claim
+  readonly ttlMs: number
+  readonly intervalMs: number
+  renewAt: number
+
+  readonly #session: Session
+  readonly #request: Request
+  readonly #heldSince: number
+  readonly #maxHoldUntil: number
+  #state: LeaseState = 'held'
+  #mode: Mode
+  #validUntil: number
+  #holds = 1
+  #abort: AbortController | undefined
+  #lost: LeaseLostError | undefined
+  #doubt: unknown
+  #releasing: Promise<'released' | 'gone'> | undefined
+  #listeners: Map<LeaseState, Set<() => void>> | undefined
+
+  constructor(session: Session, request: Request, grant: Grant) {
+    this.#session = session
+    this.#request = request
+    this.claim = grant.claim
+    this.fence = grant.fence
+    this.waitedMs = grant.waitedMs
+    this.waited = grant.waited
+    this.ttlMs = request.ttlMs
+    this.intervalMs = request.ttlMs / 3
+    this.renewAt = grant.renewAt
+    this.#mode = request.mode
+    this.#heldSince = session.clock.now()
+    this.#maxHoldUntil = this.#heldSince + request.maxHoldMs
+    this.#validUntil = grant.validUntil
+    session.keeper.add(this)
+    session.enter(this)
+    emit('holdfast:acquire', () => ({ ...this.#about(), waitedMs: this.waitedMs }))
+  }
+
+  get name(): string {
+    return this.#request.name
+  }
+
+  get request(): Request {
+    return this.#request
+  }
+
+  get mode(): Mode {
+    return this.#mode
+  }
+
+  get weight(): number {
+    return this.#mode === 'shared' ? 1 : this.#request.weight
+  }
+
+  get state(): LeaseState {
+    this.#look()
+    return this.#state
+  }
+
+  get endsAt(): number {
+    return Math.min(this.#validUntil, this.#maxHoldUntil)
+  }
+
+  get remainingMs(): number {
+    this.#look()
+    return this.#over() ? 0 : this.endsAt - this.#session.clock.now()
+  }
+
+  get signal(): AbortSignal {
+    this.#look()
+    if (!this.#abort) {
+      this.#abort = new AbortController()
+      if (this.#lost) this.#abort.abort(this.#lost)
+    }
+    return this.#abort.signal
+  }
+
+  get core(): CoreLease {
+    return this
+  }
+
+  get loss(): LeaseLostError | undefined {
+    this.#look()
+    return this.#lost
+  }
+
+  assertHeld(): void {
+    this.#look()
+    if (this.#lost) throw this.#lost
+    if (this.#state === 'released') {
+      throw new LeaseLostError(this.name, 'gone', this.fence, 'was released before this call.')
+    }
+  }
+
+  on(state: LeaseState, listener: () => void): () => void {
+    if (typeof listener !== 'function') throw new ArgumentTypeError('a listener is a function')
+    this.#listeners ??= new Map()
+    const listeners = this.#listeners.get(state) ?? new Set()
+    this.#listeners.set(state, listeners.add(listener))
+    return () => void listeners.delete(listener)
+  }
+
+  async renew(ttl?: Duration): Promise<void> {
+    const ttlMs = ttl === undefined ? this.ttlMs : finite(ttl, 'ttl')
+    this.assertHeld()
+    const sentAt = this.#session.clock.now()
+    const renewal = await this.#ask((signal) => this.#session.backend.renew(this.claim, ttlMs, signal))
+    this.answered(renewal, sentAt, ttlMs)
+    this.assertHeld()
+  }
+
+  async downgrade(): Promise<void> {
+    if (this.#mode === 'shared') return
+    if (this.#request.kind !== 'lock')
+      throw new NotSupportedError(this.name, `a lease on ${this.#request.kind} cannot be downgraded`)
+    this.assertHeld()
+    const sentAt = this.#session.clock.now()
+    const renewal = await this.#ask((signal) => this.#session.backend.lighten(this.claim, 1, signal))
+    if (renewal.state === 'held') this.#mode = 'shared'
+    this.answered(renewal, sentAt)
+    this.assertHeld()
+  }
+
+  /** Give the entry new info: a leader's value. */
+  async describe(info: string): Promise<void> {
+    this.assertHeld()
+    const there = await this.#ask((signal) => this.#session.backend.describe(this.claim, info, signal))
+    if (!there) this.#lose('gone', 'is gone: the coordinator does not know it any more.')
+    this.assertHeld()
+  }
+
+  /** One more user of this lease: the last release frees it. */
+  hold(): void {
+    this.#holds += 1
+  }
+
+  release(): Promise<'released' | 'gone'> {
+    this.#releasing ??= this.drop()
+    return this.#releasing
+  }
+
+  /** One user less; the last one gives it back. */
+  drop(): Promise<'released' | 'gone'> {
+    this.#look()
+    this.#holds -= 1
+    return this.#holds > 0 && !this.#over() ? Promise.resolve('released') : this.#giveBack()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release()
+  }
+
+  answered(renewal: Renewal, sentAt: number, askedMs: number = this.ttlMs): void {
+    this.#look()
+    // Reported lost is lost, and released is released, whatever a late answer says.
+    if (this.#over()) return
+    if (renewal.state !== 'held') return this.#lose('gone', 'is gone: the coordinator does not know it any more.')
+    this.#validUntil = Math.max(this.#validUntil, validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs))
+    this.renewAt = sentAt + this.intervalMs
+    this.#session.keeper.plan(this)
+    if (this.#state === 'doubtful') this.#become('held')
+    this.#doubt = undefined
+    emit('holdfast:renew', () => ({ ...this.#about(), remainingMs: this.endsAt - this.#session.clock.now() }))
+  }
+
+  unanswered(error: unknown): void {
+    this.#look()
+    if (this.#over()) return
+    const left = this.endsAt - this.#session.clock.now()
+    // Again soon, but never in a hot loop: the pauses are a share of the time that is left, with a floor.
+    this.renewAt = this.#session.clock.now() + Math.max(10, (left / 8) * (0.5 + this.#session.runtime.random() / 2))
+    this.#session.keeper.plan(this)
+    this.#doubt = error
+    emit('holdfast:doubt', () => ({ ...this.#about(), remainingMs: left, error }))
+    if (this.#state === 'held') this.#become('doubtful')
+  }
+
+  ended(): void {
+    this.#look()
+  }
+
+  closeDown(error: ClosedError): void {
+    this.#look()
+    if (this.#over()) return
+    this.#lose('closed', 'ended because its locks were closed.', error)
+    void this.release()
+  }
+
+  /** Look at the clock, and draw the consequence. */
+  #look(): void {
+    if (this.#over()) return
+    const now = this.#session.clock.now()
+    if (now >= this.#maxHoldUntil) {
+      this.#lose('max-hold', `ended: it was held for its maxHold of ${seconds(this.#request.maxHoldMs)}.`)
+      // Nobody renews it now; give those who heed the signal the margin to stop, then let the next one in.
+      const graceMs = marginOf(this.ttlMs, this.#request.marginMs)
+      void this.#session.leave(this.claim, this.ttlMs, Math.max(graceMs, this.#request.minHoldMs - this.#heldMs()))
+    } else if (now >= this.#validUntil) {
+      const since = seconds(now - this.#validUntil)
+      this.#lose(
+        'expired',
+        `ended ${since} ago: no renewal was answered in time for its ttl of ${seconds(this.ttlMs)}.`,
+        this.#doubt,
+      )
+    }
+  }
+
+  #over(): boolean {
+    return this.#state === 'lost' || this.#state === 'released'
+  }
+
+  #lose(reason: LossReason, detail: string, cause?: unknown): void {
+    this.#lost = new LeaseLostError(this.name, reason, this.fence, detail, cause === undefined ? undefined : { cause })
+    this.#stop()
+    emit('holdfast:lost', () => ({ ...this.#about(), heldMs: this.#heldMs(), reason }))
+    this.#become('lost')
+    this.#abort?.abort(this.#lost)
+  }
+
+  async #giveBack(): Promise<'released' | 'gone'> {
+    const late = this.#over()
+    const heldMs = this.#heldMs()
+    this.#stop()
+    if (!late) this.#become('released')
+    // Also after a loss: its user is done now, so the next one need not wait for the coordinator's end of the lease.
+    const leaving = this.#session.leave(this.claim, this.ttlMs, Math.max(0, this.#request.minHoldMs - heldMs))
+    const answer = await this.#session.within(leaving)
+    const outcome = answer === true && !late ? 'released' : 'gone'
+    emit('holdfast:release', () => ({ ...this.#about(), heldMs, outcome }))
+    return outcome
+  }
+
+  #stop(): void {
+    this.#session.keeper.remove(this)
+    this.#session.exit(this)
+  }
+
+  #become(state: LeaseState): void {
+    this.#state = state
+    for (const listener of this.#listeners?.get(state) ?? []) {
+      try {
+        listener()
+      } catch (error) {
+        // As with any event target: a listener that throws must not stop the others, nor the keeper that called us.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
+  }
+
+  async #ask<T>(verb: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    try {
+      return await this.#session.ask(this.name, verb)
+    } catch (error) {
+      this.#look()
+      if (this.#lost) throw this.#lost
+      if (error instanceof UnreachableError) throw error
+      throw new UnreachableError(
+        this.name,
+        `"${this.name}": the coordinator could not be asked; the lease stands until its deadline`,
+        { cause: error },
+      )
+    }
+  }
+
+  #heldMs(): number {
+    return this.#session.clock.now() - this.#heldSince
+  }
+
+  #about(): { name: string; kind: string; fence: bigint } {
+    return { name: this.name, kind: this.#request.kind, fence: this.fence }
+  }
+}
+
+/** Until when a holder may believe in its lease: counted from before the request left, less the margin. */
+export function validity(sentAt: number, askedMs: number, answeredMs: number, marginMs: number | undefined): number {
+  const ttlMs = Math.min(askedMs, answeredMs)
+  return sentAt + ttlMs - marginOf(ttlMs, marginMs)
+}
+
+/** The same lease in the hands of code that held it already: released by itself, lost together. */
+export class SharedHold implements InnerLease {
+  readonly #lease: CoreLease
+  #released: Promise<'released' | 'gone'> | undefined
+
+  constructor(lease: CoreLease) {
+    this.#lease = lease
+    lease.hold()
+  }
+
+  get name(): string {
+    return this.#lease.name
+  }
+  get fence(): bigint {
+    return this.#lease.fence
+  }
+  get mode(): Mode {
+    return this.#lease.mode
+  }
+  get state(): LeaseState {
+    return this.#released && this.#lease.state !== 'lost' ? 'released' : this.#lease.state
+  }
+  get core(): CoreLease {
+    return this.#lease
+  }
+  get loss(): LeaseLostError | undefined {
+    return this.#lease.loss
+  }
+  get signal(): AbortSignal {
+    return this.#lease.signal
+  }
+  get remainingMs(): number {
+    return this.#released ? 0 : this.#lease.remainingMs
+  }
+  get waitedMs(): number {
+    return 0
+  }
+  get waited(): boolean {
+    return false
+  }
+  assertHeld(): void {
+    if (this.#released) throw new LeaseLostError(this.name, 'gone', this.fence, 'was released before this call.')
+    this.#lease.assertHeld()
+  }
+  renew(ttl?: Duration): Promise<void> {
+    return this.#lease.renew(ttl)
+  }
+  downgrade(): Promise<void> {
+    return Promise.reject(
+      new NotSupportedError(this.name, `"${this.name}" is held by an outer call, which decides about a downgrade`),
+    )
+  }
+  on(state: LeaseState, listener: () => void): () => void {
+    return this.#lease.on(state, listener)
+  }
+  release(): Promise<'released' | 'gone'> {
+    this.#released ??= this.#lease.drop()
+    return this.#released
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release()
+  }
+}

@@ -1,0 +1,198 @@
+/** What a caller asks for, checked: from here on every name is a name, and every duration a number of milliseconds. */
+import { WHOLE } from '../backend.ts'
+import type { Duration } from './duration.ts'
+import { describe, parseDuration } from './duration.ts'
+import { ArgumentRangeError, ArgumentTypeError } from './errors.ts'
+
+export interface LeaseOptions {
+  /** How long the lease lasts without renewal; it is renewed every third of it. Default `'30s'`. */
+  readonly ttl?: Duration
+  /** How long before the coordinator's end of the lease it counts as lost here. Default: a tenth of ttl, at least 100 ms. */
+  readonly margin?: Duration
+  /** The longest time to hold; then the lease is lost, with that reason. Default: no end. */
+  readonly maxHold?: Duration
+  /** Others wait at least this long after the grant, however early it is released. Default 0. */
+  readonly minHold?: Duration
+  /** After a holder that ended without a release, others wait this much longer. Default 0. */
+  readonly lockDelay?: Duration
+  /** Shown to whoever looks at the queue: what this is for. */
+  readonly label?: string
+  /** Let code that holds the name already hold it again: same fence, and the last release frees it. Default false. */
+  readonly reentrant?: boolean
+}
+
+export interface WaitOptions {
+  /** How long to wait for the grant: 0, a duration, or `Infinity`. Default `Infinity`. */
+  readonly wait?: Duration
+  /** Do not wait behind so many others. Default: no limit. */
+  readonly maxWaiters?: number
+  /** Ends the waiting: the promise rejects with `signal.reason`. It has no effect on a lease that was granted. */
+  readonly signal?: AbortSignal
+}
+
+export interface AcquireOptions extends LeaseOptions, WaitOptions {}
+
+/** Which queue of the coordinator, and how much of it. */
+export interface Shape {
+  readonly kind: QueueKind
+  readonly mode: Mode
+  readonly weight: number
+  readonly capacity: number
+}
+
+/** A lock and a read-write lock of one name share a queue; semaphores and elections have queues of their own. */
+export type QueueKind = 'lock' | 'permits' | 'election'
+export type Mode = 'exclusive' | 'shared' | 'permits' | 'leader'
+
+export const EXCLUSIVE: Shape = { kind: 'lock', mode: 'exclusive', weight: WHOLE, capacity: WHOLE }
+export const SHARED: Shape = { kind: 'lock', mode: 'shared', weight: 1, capacity: WHOLE }
+
+/** All durations in milliseconds. */
+export interface Request extends Shape {
+  /** As the user wrote it. */
+  readonly name: string
+  /** As the coordinator knows it. */
+  readonly queue: string
+  readonly ttlMs: number
+  readonly marginMs: number | undefined
+  readonly waitMs: number
+  readonly maxHoldMs: number
+  readonly minHoldMs: number
+  readonly lockDelayMs: number
+  readonly waitersMax: number | undefined
+  readonly signal: AbortSignal | undefined
+  readonly label: string | undefined
+  readonly reentrant: boolean
+}
+
+export interface Defaults {
+  readonly prefix: string
+  readonly ttl: Duration
+  readonly wait: Duration
+  readonly margin: Duration | undefined
+  readonly label: string | undefined
+}
+
+const NAME_BYTES_MAX = 512
+/** Beyond this a duration is a mistake, and a timer could not be set. */
+const LONGEST_MS = 366 * 86_400_000
+const KNOWN = new Set([
+  'ttl',
+  'margin',
+  'maxHold',
+  'minHold',
+  'lockDelay',
+  'label',
+  'reentrant',
+  'wait',
+  'maxWaiters',
+  'signal',
+])
+
+/** Check everything and fill in the defaults. `extra` names further options that the primitive reads itself. */
+export function request(
+  name: string,
+  shape: Shape,
+  options: AcquireOptions,
+  defaults: Defaults,
+  extra: readonly string[] = [],
+): Request {
+  checkName(name)
+  checkOptions(options, extra)
+  const ttlMs = finite(options.ttl ?? defaults.ttl, 'ttl')
+  const margin = options.margin ?? defaults.margin
+  const marginMs = margin === undefined ? undefined : finite(margin, 'margin')
+  checkTtl(ttlMs, marginMs)
+  return {
+    ...shape,
+    name,
+    queue: queueName(shape.kind, defaults.prefix, name),
+    ttlMs,
+    marginMs,
+    waitMs: parseDuration(options.wait ?? defaults.wait, 'wait'),
+    maxHoldMs: options.maxHold === undefined ? Infinity : positive(options.maxHold, 'maxHold'),
+    minHoldMs: options.minHold === undefined ? 0 : finite(options.minHold, 'minHold'),
+    lockDelayMs: options.lockDelay === undefined ? 0 : finite(options.lockDelay, 'lockDelay'),
+    waitersMax: options.maxWaiters === undefined ? undefined : count(options.maxWaiters, 'maxWaiters', 0),
+    signal: options.signal,
+    label: options.label ?? defaults.label,
+    reentrant: options.reentrant ?? false,
+  }
+}
+
+export function queueName(kind: QueueKind, prefix: string, name: string): string {
+  return `${kind}:${prefix}${name}`
+}
+
+/** The margin between the end of a lease as the coordinator sees it and as its holder may believe in it. */
+export function marginOf(ttlMs: number, marginMs: number | undefined): number {
+  // A tenth is far above what clocks drift and what a reply takes; 100 ms is what a busy event loop needs to say so.
+  return marginMs ?? Math.max(ttlMs / 10, 100)
+}
+
+/** @throws ArgumentTypeError, ArgumentRangeError when `name` cannot be the name of a lock */
+export function checkName(name: unknown): asserts name is string {
+  if (typeof name !== 'string')
+    throw new ArgumentTypeError(`a name is ${describe(name)}; give a string, such as 'orders:42'`)
+  if (name === '') throw new ArgumentTypeError(`a name is empty; give it at least one character`)
+  if (/\p{Surrogate}/u.test(name))
+    throw new ArgumentTypeError('a name has half of a surrogate pair in it; give well-formed Unicode')
+  // eslint-disable-next-line no-control-regex -- control characters are just what is looked for
+  if (/[\u0000-\u001F\u007F-\u009F]/.test(name))
+    throw new ArgumentTypeError('a name has a control character in it, such as a line end')
+  if (name.length > NAME_BYTES_MAX / 3 && Buffer.byteLength(name) > NAME_BYTES_MAX) {
+    throw new ArgumentRangeError(
+      `a name has ${Buffer.byteLength(name)} bytes; ${NAME_BYTES_MAX} bytes of UTF-8 are the most`,
+    )
+  }
+}
+
+export function checkOptions(options: unknown, extra: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new ArgumentTypeError(`options are ${describe(options)}; give an object, such as { wait: '10s' }`)
+  }
+  for (const key of Object.keys(options)) {
+    if (!KNOWN.has(key) && !extra.includes(key)) {
+      throw new ArgumentTypeError(`there is no option '${key}'; there are ${[...extra, ...KNOWN].join(', ')}`)
+    }
+  }
+  const { signal, label, reentrant } = options as AcquireOptions
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new ArgumentTypeError(`signal is ${describe(signal)}; give an AbortSignal`)
+  if (label !== undefined && typeof label !== 'string')
+    throw new ArgumentTypeError(`label is ${describe(label)}; give a string`)
+  if (reentrant !== undefined && typeof reentrant !== 'boolean')
+    throw new ArgumentTypeError(`reentrant is ${describe(reentrant)}; give true or false`)
+}
+
+/** A whole number of at least `least`. */
+export function count(value: unknown, what: string, least: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value))
+    throw new ArgumentTypeError(`${what} is ${describe(value)}; give a whole number`)
+  if (value < least || value >= WHOLE)
+    throw new ArgumentRangeError(`${what} is ${value}; give a whole number from ${least} to ${WHOLE - 1}`)
+  return value
+}
+
+export function finite(value: Duration, what: string): number {
+  const ms = parseDuration(value, what)
+  if (ms > LONGEST_MS) throw new ArgumentRangeError(`${what} is ${describe(value)}; the longest is a year ('366d')`)
+  return ms
+}
+
+function positive(value: Duration, what: string): number {
+  const ms = parseDuration(value, what)
+  if (ms === 0) throw new ArgumentRangeError(`${what} is 0; give a duration above 0`)
+  return ms
+}
+
+function checkTtl(ttlMs: number, marginMs: number | undefined): void {
+  if (ttlMs === 0) throw new ArgumentRangeError('ttl is 0; a lease must last some time, for example 30s')
+  const margin = marginOf(ttlMs, marginMs)
+  // With less than half left there would be no time to renew before the end.
+  if (ttlMs < 2 * margin) {
+    throw new ArgumentRangeError(
+      `ttl is ${ttlMs} ms, but its last ${margin} ms are the margin in which it counts as lost; use ${2 * margin} ms or more, or set margin`,
+    )
+  }
+}

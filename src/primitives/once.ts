@@ -1,0 +1,37 @@
+/** One run per period, for schedulers that fire on several machines. */
+import type { Duration } from '../core/duration.ts'
+import { ArgumentRangeError } from '../core/errors.ts'
+import type { Lease } from '../core/lease.ts'
+import type { LeaseOptions } from '../core/request.ts'
+import { finite } from '../core/request.ts'
+import { mutex } from './mutex.ts'
+import type { Desk } from './lockable.ts'
+import { runHolding } from './lockable.ts'
+import type { InnerLease } from '../core/lease.ts'
+
+export interface OnceOptions extends Omit<LeaseOptions, 'minHold' | 'reentrant'> {
+  /**
+   * Others do not run within this time from the grant, however quickly the run ends; that covers clocks that differ.
+   * Give a little less than the period of the schedule: `'55m'` for an hourly job.
+   */
+  readonly every: Duration
+}
+
+/** Whether it ran here. It did not when somebody else runs it, or has run it within the period. */
+export type OnceResult<T> = { readonly ran: true; readonly value: T } | { readonly ran: false }
+
+/**
+ * Run `fn` unless somebody else does, or has done so within the period. Never waits. A run that throws counts as a run.
+ */
+export async function once<T>(
+  desk: Desk,
+  name: string,
+  options: OnceOptions,
+  fn: (lease: Lease) => T | Promise<T>,
+): Promise<OnceResult<T>> {
+  const { every, ...rest } = options
+  if (finite(every, 'every') === 0) throw new ArgumentRangeError('every is 0; give the time in which it runs once')
+  const lease = await mutex(desk, name).tryAcquire({ ...rest, minHold: every })
+  if (!lease) return { ran: false }
+  return { ran: true, value: await runHolding(desk.session, lease, [lease as InnerLease], fn) }
+}

@@ -1,0 +1,59 @@
+/**
+ * Who wants to hear of what: the wakes of entries and the followers of names, inside one process.
+ *
+ * A table collects what a verb changed; `announce` tells those who asked. Wake functions do not throw; they may call the
+ * backend again at once.
+ */
+import type { Wake } from '../backend.ts'
+import type { Table } from './table.ts'
+
+export class Wakes {
+  readonly #entries = new Map<string, Set<Wake>>()
+  readonly #names = new Map<string, Set<() => void>>()
+
+  /** Whether anybody waits for anything. */
+  get idle(): boolean {
+    return this.#entries.size === 0 && this.#names.size === 0
+  }
+
+  watch(id: string, wake: Wake): () => void {
+    return subscribe(this.#entries, id, wake)
+  }
+
+  follow(name: string, wake: () => void): () => void {
+    return subscribe(this.#names, name, wake)
+  }
+
+  announce(table: Table): void {
+    if (table.granted.length > 0) {
+      for (const seat of table.granted.splice(0)) {
+        for (const wake of this.#entries.get(seat.id) ?? []) wake({ held: BigInt(seat.fence) })
+      }
+    }
+    if (table.changed.size > 0) {
+      const changed = [...table.changed]
+      table.changed.clear()
+      for (const name of changed) for (const wake of this.#names.get(name) ?? []) wake()
+    }
+  }
+
+  /** Everybody asks again: what they missed cannot be told. */
+  wakeAll(): void {
+    for (const wakes of this.#entries.values()) for (const wake of wakes) wake()
+    for (const wakes of this.#names.values()) for (const wake of wakes) wake()
+  }
+
+  clear(): void {
+    this.#entries.clear()
+    this.#names.clear()
+  }
+}
+
+function subscribe<T>(all: Map<string, Set<T>>, key: string, wake: T): () => void {
+  const wakes = all.get(key) ?? new Set<T>()
+  all.set(key, wakes.add(wake))
+  return () => {
+    wakes.delete(wake)
+    if (wakes.size === 0 && all.get(key) === wakes) all.delete(key)
+  }
+}

@@ -1,0 +1,31 @@
+import { configDefaults, defineConfig } from 'vitest/config'
+
+// `unit` shares one process per worker between files: quick, so a test leaves nothing behind.
+// `processes` starts processes of its own, from dist/, and has the machine to itself.
+const processTests = 'test/**/*.proc.test.ts'
+
+export default defineConfig({
+  test: {
+    reporters: ['default', './test/kit/closing-line.ts'],
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...configDefaults.exclude, processTests],
+          isolate: false,
+        },
+      },
+      {
+        test: {
+          name: 'processes',
+          include: [processTests],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
