@@ -154,5 +154,5 @@ export class Session {
 
 /** A coordinator that says why it cannot, and that time will not mend it. */
 function isFinal(error: unknown): boolean {
-  return error instanceof BackendError && error.code !== 'UNAVAILABLE'
+  return error instanceof BackendError && error.code !== 'UNAVAILABLE' && error.code !== 'STORE_FULL'
 }

@@ -57,8 +57,12 @@ export interface TableState {
 const LOST = { state: 'lost' } as const
 
 export class Table {
-  /** Seats that came to hold, and names whose holders changed, since the caller last drained these. */
+  /**
+   * What changed since the caller last drained these: seats that came to hold, waiting seats that have another seat
+   * before them now, and names whose holders or their info are others.
+   */
   readonly granted: Seat[] = []
+  readonly shifted: Seat[] = []
   readonly changed: Set<string> = new Set()
 
   #lastFence = 0
@@ -172,17 +176,16 @@ export class Table {
     return this.#seats.get(id)
   }
 
+  /** What people see at this time. Changes nothing: a replica may only change by its log. */
   *view(prefix: string, now: Moment): Generator<QueueView> {
     for (const name of [...this.#queues.keys()].filter((each) => each.startsWith(prefix)).sort()) {
-      const queue = this.#pruned(name, now.monotonicMs)
-      if (!queue) continue
-      const entries = queue.seats.map((seat) => view(seat, now.monotonicMs))
-      yield {
-        name,
-        capacity: queue.capacity,
-        holders: entries.slice(0, queue.holders),
-        waiters: entries.slice(queue.holders),
-      }
+      const { capacity, seats } = this.#queues.get(name)!
+      const alive = seats.filter((seat) => endOf(seat) > now.monotonicMs)
+      if (alive.length === 0) continue
+      let weight = 0
+      const holders = alive.filter((seat) => (weight += seat.weight) <= capacity).length
+      const entries = alive.map((seat, index) => view(seat, now.monotonicMs, index < holders))
+      yield { name, capacity, holders: entries.slice(0, holders), waiters: entries.slice(holders) }
     }
   }
 
@@ -260,8 +263,11 @@ export class Table {
   }
 
   #forget(queue: Queue, seat: Seat): void {
-    queue.seats.splice(indexOf(queue, seat), 1)
+    const index = indexOf(queue, seat)
+    queue.seats.splice(index, 1)
     this.#seats.delete(seat.id)
+    const next = queue.seats[index]
+    if (next && next.heldAt === undefined) this.shifted.push(next)
     if (seat.heldAt === undefined) return
     queue.holders -= 1
     queue.heldWeight -= seat.weight
@@ -328,11 +334,13 @@ function refused(reason: Refused['reason'], queue: Queue, nowMs: number): Refuse
 /** When the first of the holders ends if it does not renew, lock delay included. */
 function firstEnd(queue: Queue): number {
   let first = Infinity
-  for (let index = 0; index < queue.holders; index += 1) {
-    const seat = queue.seats[index]!
-    first = Math.min(first, seat.until + (seat.lingering ? 0 : seat.lockDelayMs))
-  }
+  for (let index = 0; index < queue.holders; index += 1) first = Math.min(first, endOf(queue.seats[index]!))
   return first
+}
+
+/** When a seat is gone if nothing more is heard of it: a holder's lock delay counts from the end of its lease. */
+function endOf(seat: Seat): number {
+  return seat.until + (seat.heldAt === undefined || seat.lingering ? 0 : seat.lockDelayMs)
 }
 
 /** Seats stand in the order of their fences. */
@@ -347,14 +355,14 @@ function indexOf(queue: Queue, seat: Seat): number {
   return low
 }
 
-function view(seat: Seat, nowMs: number): EntryView {
+function view(seat: Seat, nowMs: number, holds: boolean): EntryView {
   return {
     fence: BigInt(seat.fence),
     weight: seat.weight,
     ageMs: nowMs - seat.joinedAt,
-    ttlMs: seat.until - nowMs,
-    lingering: seat.lingering,
-    ...(seat.heldAt === undefined ? {} : { heldMs: nowMs - seat.heldAt }),
+    ttlMs: endOf(seat) - nowMs,
+    lingering: seat.lingering || seat.until <= nowMs,
+    ...(holds ? { heldMs: nowMs - (seat.heldAt ?? nowMs) } : {}),
     ...(seat.info === undefined ? {} : { info: seat.info }),
   }
 }

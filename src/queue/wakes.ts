@@ -16,6 +16,11 @@ export class Wakes {
     return this.#entries.size === 0 && this.#names.size === 0
   }
 
+  /** The ids of the entries that are watched. */
+  watched(): string[] {
+    return [...this.#entries.keys()]
+  }
+
   watch(id: string, wake: Wake): () => void {
     return subscribe(this.#entries, id, wake)
   }
@@ -25,6 +30,7 @@ export class Wakes {
   }
 
   announce(table: Table): void {
+    table.shifted.length = 0
     if (table.granted.length > 0) {
       for (const seat of table.granted.splice(0)) {
         for (const wake of this.#entries.get(seat.id) ?? []) wake({ held: BigInt(seat.fence) })

@@ -1,0 +1,73 @@
+/**
+ * One line of the log: what one process asks for in one turn.
+ *
+ * A line is appended by a single write(2) to a descriptor opened with O_APPEND: the kernel puts it at the end in one
+ * piece, whoever else writes. A writer that is killed in the middle leaves a torn line. So a line begins with a line end,
+ * which closes a torn one before it, and ends with a checksum, without which it does not count.
+ */
+import { crc32 } from 'node:zlib'
+import type { Claim, Entry } from '../../backend.ts'
+import type { Moment } from '../../queue/table.ts'
+
+export type Verb =
+  | readonly ['join', Entry]
+  | readonly ['renew', Claim, ttlMs: number]
+  | readonly ['leave', Claim, lingerMs: number]
+  | readonly ['lighten', Claim, weight: number]
+  | readonly ['describe', Claim, info: string]
+  | readonly ['evict', name: string, fence: number]
+  /** An instance follows a name, or no longer. */
+  | readonly ['follow', name: string, yes: boolean]
+  /** The kernel says that this instance is dead. */
+  | readonly ['bury', instance: string]
+  /** Fences up to this one are on disk as used. */
+  | readonly ['reserve', fence: number]
+  /** The end of this segment: what follows in the file is void. */
+  | readonly ['seal']
+
+export interface Line {
+  /** Who wrote it. */
+  readonly instance: string
+  readonly now: Moment
+  readonly verbs: readonly Verb[]
+}
+
+const LF = 0x0a
+const CHECKSUM_LENGTH = 9
+
+/** `\n` + JSON + ` ` + checksum + `\n` */
+export function encodeLine({ instance, now, verbs }: Line): Buffer {
+  return encodeText(JSON.stringify([instance, now.monotonicMs, now.wallMs, verbs]))
+}
+
+export function encodeText(json: string): Buffer {
+  const checksum = crc32(json).toString(16).padStart(8, '0')
+  return Buffer.from(`\n${json} ${checksum}\n`)
+}
+
+/** `undefined`: torn, or not a line of ours. `bytes` is without line ends. */
+export function decodeLine(bytes: Buffer): Line | undefined {
+  const json = decodeText(bytes)
+  if (json === undefined) return undefined
+  const [instance, monotonicMs, wallMs, verbs] = JSON.parse(json) as [string, number, number, Verb[]]
+  return { instance, now: { monotonicMs, wallMs }, verbs }
+}
+
+export function decodeText(bytes: Buffer): string | undefined {
+  if (bytes.length <= CHECKSUM_LENGTH) return undefined
+  const json = bytes.subarray(0, bytes.length - CHECKSUM_LENGTH)
+  const checksum = bytes.toString('latin1', bytes.length - CHECKSUM_LENGTH + 1)
+  return Number.parseInt(checksum, 16) === crc32(json) ? json.toString() : undefined
+}
+
+/** Call `visit` for each complete line in `bytes`, until it says `false`; empty lines are skipped. Returns what was read. */
+export function eachLine(bytes: Buffer, visit: (line: Buffer) => boolean): number {
+  let start = 0
+  for (;;) {
+    const end = bytes.indexOf(LF, start)
+    if (end === -1) return start
+    const line = bytes.subarray(start, end)
+    start = end + 1
+    if (line.length > 0 && !visit(line)) return start
+  }
+}
