@@ -13,6 +13,8 @@ import { chmodSync, closeSync, constants, openSync, readdirSync, unlinkSync } fr
 import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import type { Timer } from '../../runtime.ts'
+import { realRuntime } from '../../runtime.ts'
 
 /** Beyond this many sockets of the dead in the store, one who opens it clears them away. */
 const LITTER_MAX = 16
@@ -36,7 +38,7 @@ interface Neighbour {
   /** Whether somebody ahead of us runs there: then its end matters. */
   watched: boolean
   askAgainMs: number
-  retry: NodeJS.Timeout | undefined
+  retry: Timer | undefined
 }
 
 export class Neighbours {
@@ -148,7 +150,7 @@ export class Neighbours {
     let connectedAt: number | undefined
     neighbour.socket = socket
     socket.unref()
-    socket.once('connect', () => (connectedAt = performance.now()))
+    socket.once('connect', () => (connectedAt = realRuntime.monotonicMs()))
     // Nothing is ever said to us; but only a socket that is read from hears of its end.
     socket.resume()
     socket.on('error', (error) => (refused ||= isRefusal(error)))
@@ -159,7 +161,7 @@ export class Neighbours {
         this.#neighbours.delete(instance)
         this.#events.died(instance)
       } else if (neighbour.watched) {
-        const stood = connectedAt !== undefined && performance.now() - connectedAt > ASK_AGAIN_LONGEST_MS
+        const stood = connectedAt !== undefined && realRuntime.monotonicMs() - connectedAt > ASK_AGAIN_LONGEST_MS
         this.#askAgain(instance, neighbour, stood)
       } else {
         this.#neighbours.delete(instance)
@@ -170,20 +172,16 @@ export class Neighbours {
   /** The connection has ended without a refusal: ask again, at once if it had stood for some time. */
   #askAgain(instance: string, neighbour: Neighbour, stood: boolean): void {
     neighbour.askAgainMs = stood ? ASK_AGAIN_FIRST_MS : Math.min(2 * neighbour.askAgainMs, ASK_AGAIN_LONGEST_MS)
-    neighbour.retry = setTimeout(
-      () => {
-        neighbour.retry = undefined
-        if (neighbour.watched) this.#connect(instance, neighbour)
-        else this.#neighbours.delete(instance)
-      },
-      stood ? 0 : neighbour.askAgainMs,
-    )
-    neighbour.retry.unref()
+    neighbour.retry = realRuntime.after(stood ? 0 : neighbour.askAgainMs, () => {
+      neighbour.retry = undefined
+      if (neighbour.watched) this.#connect(instance, neighbour)
+      else this.#neighbours.delete(instance)
+    })
   }
 
   #drop(instance: string, neighbour: Neighbour): void {
     this.#neighbours.delete(instance)
-    clearTimeout(neighbour.retry)
+    neighbour.retry?.cancel()
     const { socket } = neighbour
     neighbour.socket = undefined
     // What was written may not have left yet: the end comes after it.
