@@ -69,6 +69,11 @@ export const realRuntime: Runtime = {
   },
 }
 
+/** Call `fn` after timers and sockets of this turn of the event loop have had theirs. */
+export function nextTurn(fn: () => void): void {
+  setImmediate(fn)
+}
+
 let identity: Identity | undefined
 
 function userName(): string {

@@ -8,12 +8,12 @@
  * What one turn of the event loop asks for goes into one line. Nothing here waits: a verb is a write and a read of the
  * page cache.
  */
-import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
 import type { Seat } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
+import { nextTurn, realRuntime } from '../../runtime.ts'
 import type { FileClock } from './clock.ts'
 import { machineClock } from './clock.ts'
 import { defaultDirectory, prepareDirectory } from './directory.ts'
@@ -193,7 +193,7 @@ export class FileBackend implements Backend {
     this.#flushes += 1
     if (this.#flushes < FLUSHES_PER_TURN) return process.nextTick(() => this.#flush())
     this.#flushes = 0
-    setImmediate(() => this.#flush())
+    nextTurn(() => this.#flush())
   }
 
   #flush(): void {
@@ -233,7 +233,7 @@ export class FileBackend implements Backend {
     if (this.#store) return this.#store
     const { directory } = this
     const modes = prepareDirectory(directory, this.#options.shared ?? false)
-    const instance = randomBytes(12).toString('base64url')
+    const instance = realRuntime.token()
     const neighbours = new Neighbours(directory, instance, modes.file, {
       poked: () => this.#read(),
       died: (dead) => void this.#hint(['bury', dead]).then(() => this.#store?.neighbours.bury(dead)),
@@ -292,7 +292,7 @@ export class FileBackend implements Backend {
   #retarget(): void {
     if (this.#retargeting || this.#wakes.idle) return
     this.#retargeting = true
-    setImmediate(() => {
+    nextTurn(() => {
       this.#retargeting = false
       if (this.#store) this.#store.neighbours.watch(this.#ahead(this.#store))
     })

@@ -233,8 +233,8 @@ export class Log {
     const lines: Buffer[] = []
     segment.headBytes = eachLine(bytes, (line) => lines.push(line) < 2)
     segment.offset = segment.headBytes
-    const header = parse<Header>(lines[0])
-    const state = parse<ReplicaState>(lines[1])
+    const header = parse(lines[0]) as Header | undefined
+    const state = parse(lines[1]) as ReplicaState | undefined
     const { boot, namespace } = this.#clock.identity
     if (header && header.format > FORMAT) {
       throw this.#unfit(
@@ -383,9 +383,9 @@ export class Log {
   }
 }
 
-function parse<T>(line: Buffer | undefined): T | undefined {
+function parse(line: Buffer | undefined): unknown {
   const json = line && decodeText(line)
-  return json === undefined ? undefined : (JSON.parse(json) as T)
+  return json === undefined ? undefined : JSON.parse(json)
 }
 
 /** The whole file, by a descriptor whose own position is not used. */
