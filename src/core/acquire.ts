@@ -74,6 +74,7 @@ async function acquireSince(session: Session, request: Request, info: string, si
         // A process that was frozen between the answer and this line must not be given a hold that is over.
         if (lease.state !== 'lost') return lease
         void lease.release()
+        checkPatience(session, request, since)
         break
       }
       case 'refused':
@@ -82,9 +83,21 @@ async function acquireSince(session: Session, request: Request, info: string, si
         break
       case 'lapsed':
         waited = true
+        checkPatience(session, request, since)
         break
     }
   }
+}
+
+/** A try has brought nothing that can be used: throw if there is no time for another. */
+function checkPatience(session: Session, request: Request, since: number): void {
+  const waitedMs = session.clock.now() - since
+  if (waitedMs < request.waitMs) return
+  if (request.waitMs > 0) throw new WaitTimeoutError(request.name, waitedMs, undefined)
+  throw new UnreachableError(
+    request.name,
+    `"${request.name}": the coordinator answers later than a lease of ${seconds(request.ttlMs)} lasts`,
+  )
 }
 
 /** After a refusal: throw if it is final, else wait for a time at which it makes sense to ask again. */
@@ -138,6 +151,8 @@ class Attempt implements Charge, Closable {
   #keptMs = 0
   /** Tickets of which a wake said that they hold: kept, since a wake can overtake the answer of the join. */
   readonly #heldTickets = new Set<bigint>()
+  /** Whether a renewal of the place was asked for and not answered since the last answer. */
+  #unheard = false
   /** A hint came while a request was on its way: that request's answer may be older than the hint. */
   #askAgain = false
   #timeout: Appointment | undefined
@@ -212,12 +227,19 @@ class Attempt implements Charge, Closable {
   /** A renewal of the place was not answered: the place stands until its own end, and is asked for again soon. */
   unanswered(_error: unknown): void {
     if (this.#done) return
+    this.#unheard = true
     const left = Math.max(0, this.endsAt - this.#session.clock.now())
     this.renewAt = this.#session.clock.now() + Math.max(10, (left / 8) * (0.5 + this.#session.runtime.random() / 2))
     this.#session.keeper.plan(this)
   }
 
   ended(): void {
+    if (!this.#unheard) {
+      // Not the coordinator was silent, but this process stood still. The queue knows whether the place is still ours.
+      this.endsAt = this.#session.clock.now() + this.#session.options.requestTimeoutMs
+      if (this.renewAt < Infinity) this.renewAt = 0
+      return this.#session.keeper.plan(this)
+    }
     const silent = seconds(this.#session.clock.now() - this.#sentAt)
     this.#fail(
       new UnreachableError(
@@ -261,6 +283,7 @@ class Attempt implements Charge, Closable {
     const first = this.#fence === undefined
     this.#fence = fence
     this.#ahead = ahead
+    this.#unheard = false
     this.#sentAt = sentAt
     this.#keptMs = Math.min(this.#entry.waitTtlMs, keptMs)
     this.endsAt = sentAt + this.#keptMs + options.requestTimeoutMs

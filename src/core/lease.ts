@@ -317,7 +317,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     if (!late) this.#become('released')
     // Also after a loss: its user is done now, so the next one need not wait for the coordinator's end of the lease.
     const leaving = this.#session.leave(this.claim, this.ttlMs, Math.max(0, this.#request.minHoldMs - heldMs))
-    const answer = await this.#session.within(leaving)
+    const answer = await leaving
     const outcome = answer === true && !late ? 'released' : 'gone'
     emit('holdfast:release', () => ({ ...this.#about(), heldMs, outcome }))
     return outcome

@@ -61,31 +61,26 @@ export class Session {
   /** Ask the coordinator for something that may take `requestTimeoutMs`, and no longer. */
   ask<T>(lock: string | undefined, verb: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(new ClosedError(lock))
-    return this.#bounded(lock, verb, this.options.requestTimeoutMs)
+    return this.#bounded(lock, verb)
   }
 
   /**
-   * Leave, and go on trying until it is answered or the entry must have ended by itself.
+   * Leave. If that is not answered, go on trying in the background until it is, or the entry must have ended by itself.
    *
    * The caller's signal has no say in this: whoever gives up must not leave a ghost that others line up behind.
    *
-   * @returns whether the entry was there; `undefined` when nobody answered in time
+   * @returns whether the entry was there; `undefined` when nobody answered within the request timeout
    */
   leave(claim: Claim, ttlMs: number, lingerMs = 0): Promise<boolean | undefined> {
-    const leaving = this.#leaveUntil(claim, this.clock.now() + ttlMs, lingerMs)
-    this.#leaving.add(leaving)
-    void leaving.then(() => this.#leaving.delete(leaving))
-    return leaving
-  }
-
-  /** What `work` brings within the request timeout; `undefined` if it fails or takes longer. For ends that must end. */
-  async within<T>(work: Promise<T>): Promise<T | undefined> {
-    try {
-      return await this.#bounded(undefined, () => work, this.options.requestTimeoutMs)
-    } catch {
-      // What could not be given back ends with its lease, and the coordinator may be out of reach for good.
+    const options = lingerMs > 0 ? { lingerMs } : undefined
+    const leave = (): Promise<boolean> => this.#bounded(claim.name, () => this.backend.leave(claim, options))
+    const again = this.clock.now() + ttlMs
+    const first = leave().catch((error: unknown) => {
+      if (!isFinal(error)) this.#track(this.#leaveAgain(leave, again))
       return undefined
-    }
+    })
+    this.#track(first)
+    return first
   }
 
   /**
@@ -113,19 +108,30 @@ export class Session {
   async #close(): Promise<void> {
     // The flag is set once this function has reached its first await, so nothing enters after this loop.
     for (const member of [...this.#open]) member.closeDown(new ClosedError())
-    await this.within(Promise.all(this.#leaving))
-    await this.within(this.backend.close())
+    await this.#atMost(Promise.all(this.#leaving))
+    await this.#atMost(this.backend.close())
   }
 
-  async #leaveUntil(claim: Claim, until: number, lingerMs: number): Promise<boolean | undefined> {
-    const options = lingerMs > 0 ? { lingerMs } : undefined
+  /** What could not be done in time is not waited for: leases end by themselves, and a coordinator may be out of reach. */
+  async #atMost(work: Promise<unknown>): Promise<void> {
+    await this.#bounded(undefined, () => work).catch(() => {})
+  }
+
+  #track(leaving: Promise<unknown>): void {
+    this.#leaving.add(leaving)
+    void leaving.then(() => this.#leaving.delete(leaving))
+  }
+
+  async #leaveAgain(leave: () => Promise<boolean>, until: number): Promise<void> {
     for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, RETRY_LONGEST_MS)) {
+      if (this.closed || this.clock.now() + pauseMs >= until) return
+      await this.#sleep(pauseMs * (0.5 + this.runtime.random() / 2))
       try {
-        return await this.#bounded(claim.name, () => this.backend.leave(claim, options), this.options.requestTimeoutMs)
+        await leave()
+        return
       } catch (error) {
         // Unknown: it may be gone or not. Leaving twice does no harm, so ask again until the lease must be over.
-        if (this.closed || isFinal(error) || this.clock.now() + pauseMs >= until) return undefined
-        await this.#sleep(pauseMs * (0.5 + this.runtime.random() / 2))
+        if (isFinal(error)) return
       }
     }
   }
@@ -134,20 +140,26 @@ export class Session {
     return new Promise((resolve) => void this.agenda.at(this.clock.now() + ms, resolve))
   }
 
-  #bounded<T>(lock: string | undefined, verb: (signal: AbortSignal) => Promise<T>, timeoutMs: number): Promise<T> {
+  #bounded<T>(lock: string | undefined, verb: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { requestTimeoutMs } = this.options
     return new Promise((resolve, reject) => {
       const controller = new AbortController()
-      const limit = this.agenda.at(this.clock.now() + timeoutMs, () => {
-        const error = new UnreachableError(
-          lock,
-          `the coordinator (${this.backend.kind}) did not answer within ${seconds(timeoutMs)}`,
-        )
+      const limit = this.agenda.at(this.clock.now() + requestTimeoutMs, () => {
+        const text = `the coordinator (${this.backend.kind}) did not answer within ${seconds(requestTimeoutMs)}`
+        const error = new UnreachableError(lock, text)
         controller.abort(error)
         reject(error)
       })
-      verb(controller.signal)
-        .then(resolve, reject)
-        .finally(() => limit.cancel())
+      verb(controller.signal).then(
+        (value) => {
+          limit.cancel()
+          resolve(value)
+        },
+        (error: unknown) => {
+          limit.cancel()
+          reject(error)
+        },
+      )
     })
   }
 }

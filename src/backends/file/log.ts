@@ -7,8 +7,8 @@
  *
  * A file that has grown long is ended by a `seal`. Whatever stands behind a seal is void and is said again in the next
  * segment, which anybody makes from the state at the seal: written aside, then linked into place, so that it is there as a
- * whole or not at all. Segment numbers only grow, and a segment is removed only when a higher one is there; so the highest
- * is always the living one, and who finds a higher one than its own has been left behind.
+ * whole or not at all. Segment numbers only grow, and a segment is removed, lowest first, only when the one after the next
+ * is there; so the highest is always the living one, and who finds that its own was removed has been left behind.
  *
  *   log.N        segment N: a header, the state it starts from, then lines
  *   fence.F      fences up to F may have been handed out; synced to disk before one of them is
@@ -45,6 +45,8 @@ const SEGMENT_BYTES = 256 * 1024
 const RESERVE_AHEAD = 3600e6
 /** How often to look whether the path still leads to the file that we have open. */
 const PATH_CHECK_MS = 250
+/** A segment is made in milliseconds; one in the making that is older has no maker any more. */
+const LITTER_AGE_MS = 600_000
 /** Another segment in each of so many tries means that something else is wrong. */
 const TRIES_MAX = 1000
 
@@ -185,10 +187,14 @@ export class Log {
     }
   }
 
-  /** Go on to the segment behind a seal, making it if nobody has. */
+  /**
+   * Go on to the segment behind a seal, making it if nobody has. It may be late for that: 1. we look, and there is none;
+   * 2. we are stopped, while others make it, seal it, make the next ones and remove it;  3. we make it again, and would be
+   * alone in it. So whoever has made one goes on in the highest, whichever that is.
+   */
   #advance(): void {
     const { number, fd } = this.#segment
-    if (this.#highest() === number) this.#make(number + 1, this.#replica.dump())
+    if (fstatSync(fd).nlink > 0 && this.#highest() === number) this.#make(number + 1, this.#replica.dump())
     this.#segment = this.#open()
     closeSync(fd)
     if (this.#segment.number !== number + 1) this.#events.skipped()
@@ -297,10 +303,7 @@ export class Log {
     return new Replica().afterBoot(this.#clock.now(), this.#reservedOnDisk())
   }
 
-  /**
-   * Make a segment, unless it is there. It may be late: 1. we look, and there is none;  2. we are stopped, while others
-   * make this one, seal it, make the next and remove it;  3. we make it again. So whoever made one looks for the highest.
-   */
+  /** Make a segment, unless it is there, and clear away what nobody needs any more. */
   #make(number: number, state: ReplicaState): void {
     const temporary = join(this.#directory, `tmp.${this.#instance}.${number}`)
     const header: Header = { format: FORMAT, ...this.#clock.identity }
@@ -314,8 +317,19 @@ export class Log {
       closeSync(fd)
       remove(temporary)
     }
-    const highest = this.#highest()
-    for (const lower of this.#numbers('log.').filter((each) => each < highest)) remove(this.#path(lower))
+    // The one before the highest stays: as long as it is there, so is what comes after it.
+    const numbers = this.#numbers('log.').sort((a, b) => a - b)
+    for (const lower of numbers.slice(0, -2)) remove(this.#path(lower))
+    this.#sweep()
+  }
+
+  /** Segments in the making whose makers have died. */
+  #sweep(): void {
+    for (const name of readdirSync(this.#directory).filter((each) => each.startsWith('tmp.'))) {
+      const path = join(this.#directory, name)
+      const madeAt = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity
+      if (this.#clock.now().wallMs - madeAt > LITTER_AGE_MS) remove(path)
+    }
   }
 
   #create(path: string): number {

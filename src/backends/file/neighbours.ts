@@ -9,7 +9,7 @@
  * nobody accepts prove nothing, and then the ttl decides. A socket with a path is reached from other containers as well,
  * and its descriptor may be inherited: the socket, and all that depends on it, lives as long as anybody has it.
  */
-import { chmodSync, closeSync, constants, openSync, readdirSync, unlinkSync } from 'node:fs'
+import { chmodSync, closeSync, constants, openSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -18,6 +18,7 @@ import { realRuntime } from '../../runtime.ts'
 
 /** Beyond this many sockets of the dead in the store, one who opens it clears them away. */
 const LITTER_MAX = 16
+const LITTER_AGE_MS = 60_000
 /** A connection that ends again and again without a refusal is asked for again after this, and then twice as long. */
 const ASK_AGAIN_FIRST_MS = 2
 const ASK_AGAIN_LONGEST_MS = 1000
@@ -193,6 +194,9 @@ export class Neighbours {
     const names = readdirSync(this.#directory)
     if (names.length <= LITTER_MAX) return
     for (const instance of names) {
+      // One that was just bound does not listen yet, and would refuse as the dead do.
+      const madeAt = statSync(join(this.#directory, instance), { throwIfNoEntry: false })?.mtimeMs ?? Infinity
+      if (realRuntime.wallMs() - madeAt < LITTER_AGE_MS) continue
       void this.ask(instance).then((answer) => {
         if (answer === 'dead' && !this.#closed) this.#events.died(instance)
       })
