@@ -124,7 +124,11 @@ export class FileBackend implements Backend {
   }
 
   async watch(claim: Claim, wake: Wake): Promise<() => void> {
-    return this.#wakes.watch(claim.id, wake)
+    const unwatch = this.#wakes.watch(claim.id, wake)
+    return () => {
+      unwatch()
+      this.#retarget()
+    }
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {
@@ -290,7 +294,7 @@ export class FileBackend implements Backend {
 
   /** Watch the processes whose end would let us move up: once in a turn, however many lines there were. */
   #retarget(): void {
-    if (this.#retargeting || this.#wakes.idle) return
+    if (this.#retargeting || (this.#wakes.idle && !this.#store?.neighbours.watching)) return
     this.#retargeting = true
     nextTurn(() => {
       this.#retargeting = false

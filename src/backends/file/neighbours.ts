@@ -51,6 +51,7 @@ export class Neighbours {
   readonly #neighbours = new Map<string, Neighbour>()
   readonly #guests = new Set<Socket>()
   #server: Server | undefined
+  #watching = false
   #closed = false
 
   constructor(storeDirectory: string, instance: string, mode: number, events: NeighbourEvents) {
@@ -87,8 +88,14 @@ export class Neighbours {
     this.#connected(instance).socket?.write('.')
   }
 
+  /** Whether anybody's end matters. */
+  get watching(): boolean {
+    return this.#watching
+  }
+
   /** From now on, the ends of exactly these matter. */
   watch(instances: ReadonlySet<string>): void {
+    this.#watching = instances.size > 0
     for (const [instance, neighbour] of this.#neighbours) {
       neighbour.watched = instances.has(instance)
       if (!neighbour.watched && this.#neighbours.size > 2 * instances.size + LITTER_MAX) this.#drop(instance, neighbour)
