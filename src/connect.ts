@@ -3,7 +3,7 @@ import type { Backend } from './backend.ts'
 import { file } from './backends/file/index.ts'
 import { memory } from './backends/memory/index.ts'
 import type { Duration } from './core/duration.ts'
-import { describe } from './core/duration.ts'
+import { describe, parseDuration } from './core/duration.ts'
 import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
 import { finite } from './core/request.ts'
 import { Locks } from './locks.ts'
@@ -65,8 +65,15 @@ export function connect(
 ): Locks {
   const [target, options = {}] = args
   checkOptions(options)
-  const backend = args.length === 0 ? fromEnvironment(options) : open(target, options)
-  const { prefix = '', ttl = '30s', wait = Infinity, margin, label, runtime = realRuntime } = options
+  const backend = args.length === 0 ? backendFor(undefined, options) : open(target, options)
+  const { prefix = '', margin, label, runtime = realRuntime } = options
+  const defaults = {
+    prefix,
+    ttlMs: finite(options.ttl ?? '30s', 'ttl'),
+    waitMs: parseDuration(options.wait ?? Infinity, 'wait'),
+    marginMs: margin === undefined ? undefined : finite(margin, 'margin'),
+    label,
+  }
   return new Locks(
     backend,
     runtime,
@@ -75,11 +82,13 @@ export function connect(
       waitTtlMs: finite(options.waitTtl ?? '6s', 'waitTtl'),
       graceMs: finite(options.grace ?? '5s', 'grace'),
     },
-    { prefix, ttl, wait, margin, label },
+    defaults,
   )
 }
 
-function fromEnvironment(options: ConnectOptions): Backend {
+/** The coordinator of a URL; without one, that of `HOLDFAST_URL`, or else the embedded store. */
+export function backendFor(given: string | undefined, options: ConnectOptions = {}): Backend {
+  if (given !== undefined) return open(given, options)
   const url = process.env['HOLDFAST_URL']
   if (url === '') throw new BadUrlError('HOLDFAST_URL is empty; unset it for the embedded store, or set it to a URL')
   return url === undefined ? file() : open(url, options)

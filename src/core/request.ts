@@ -65,11 +65,12 @@ export interface Request extends Shape {
   readonly reentrant: boolean
 }
 
+/** What holds where a caller says nothing. */
 export interface Defaults {
   readonly prefix: string
-  readonly ttl: Duration
-  readonly wait: Duration
-  readonly margin: Duration | undefined
+  readonly ttlMs: number
+  readonly waitMs: number
+  readonly marginMs: number | undefined
   readonly label: string | undefined
 }
 
@@ -99,9 +100,8 @@ export function request(
 ): Request {
   checkName(name)
   checkOptions(options, extra)
-  const ttlMs = finite(options.ttl ?? defaults.ttl, 'ttl')
-  const margin = options.margin ?? defaults.margin
-  const marginMs = margin === undefined ? undefined : finite(margin, 'margin')
+  const ttlMs = options.ttl === undefined ? defaults.ttlMs : finite(options.ttl, 'ttl')
+  const marginMs = options.margin === undefined ? defaults.marginMs : finite(options.margin, 'margin')
   checkTtl(ttlMs, marginMs)
   return {
     ...shape,
@@ -109,7 +109,7 @@ export function request(
     queue: queueName(shape.kind, defaults.prefix, name),
     ttlMs,
     marginMs,
-    waitMs: parseDuration(options.wait ?? defaults.wait, 'wait'),
+    waitMs: options.wait === undefined ? defaults.waitMs : parseDuration(options.wait, 'wait'),
     maxHoldMs: options.maxHold === undefined ? Infinity : positive(options.maxHold, 'maxHold'),
     minHoldMs: options.minHold === undefined ? 0 : finite(options.minHold, 'minHold'),
     lockDelayMs: options.lockDelay === undefined ? 0 : finite(options.lockDelay, 'lockDelay'),

@@ -6,6 +6,7 @@ import { Agenda } from './agenda.ts'
 import { ElapsedClock } from './clock.ts'
 import { ClosedError, UnreachableError, seconds } from './errors.ts'
 import { Keeper } from './keeper.ts'
+import { encodeWho } from './who.ts'
 
 export interface SessionOptions {
   /** How long one request may take. */
@@ -36,6 +37,7 @@ export class Session {
   readonly #open = new Set<Closable>()
   readonly #leaving = new Set<Promise<unknown>>()
   #closing: Promise<void> | undefined
+  #usualInfo: { readonly label: string | undefined; readonly text: string } | undefined
 
   constructor(backend: Backend, runtime: Runtime, options: SessionOptions) {
     this.backend = backend
@@ -48,6 +50,15 @@ export class Session {
 
   get closed(): boolean {
     return this.#closing !== undefined
+  }
+
+  /** What an entry of this process says of itself. The usual one is made once: it would be a tenth of an acquisition. */
+  info(label: string | undefined, value?: string): string {
+    if (value === undefined && this.#usualInfo && this.#usualInfo.label === label) return this.#usualInfo.text
+    const optional = { ...(label === undefined ? {} : { label }), ...(value === undefined ? {} : { value }) }
+    const text = encodeWho({ ...this.runtime.identity, ...optional })
+    if (value === undefined) this.#usualInfo = { label, text }
+    return text
   }
 
   enter(member: Closable): void {

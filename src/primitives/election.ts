@@ -8,7 +8,7 @@ import { checkName, queueName, request } from '../core/request.ts'
 import type { Who } from '../core/who.ts'
 import { decodeWho } from '../core/who.ts'
 import type { Desk, Lockable } from './lockable.ts'
-import { infoOf, lockable, obtain } from './lockable.ts'
+import { lockable, obtain } from './lockable.ts'
 
 const LEADER: Shape = { kind: 'election', mode: 'leader', weight: 1, capacity: 1 }
 /** How often an observer looks without having been woken: a hint may be lost. */
@@ -143,7 +143,7 @@ function term(desk: Desk, inner: InnerLease, label: string | undefined): InnerTe
     inner,
     proclaim: async (value) => {
       if (typeof value !== 'string') throw new ArgumentTypeError(`value is ${describe(value)}; give a string`)
-      await inner.core.describe(infoOf(desk.session, label, value))
+      await inner.core.describe(desk.session.info(label, value))
     },
     resign: () => inner.release(),
     name: inner.name,

@@ -7,7 +7,6 @@ import { ArgumentTypeError, HeldError } from '../core/errors.ts'
 import type { Held, InnerLease, Lease } from '../core/lease.ts'
 import type { AcquireOptions, Defaults, Request } from '../core/request.ts'
 import type { Session } from '../core/session.ts'
-import { encodeWho } from '../core/who.ts'
 
 /** What every primitive is made from: the connection, and what holds where a caller says nothing. */
 export interface Desk {
@@ -68,16 +67,7 @@ export async function attempt<T>(take: () => Promise<T>): Promise<T | undefined>
 
 /** Hold one name, again if the running code holds it already and asked for that. */
 export async function obtain(session: Session, request: Request, value?: string): Promise<InnerLease> {
-  return heldAlready(session, request) ?? acquire(session, request, infoOf(session, request.label, value))
-}
-
-export function infoOf(session: Session, label: string | undefined, value?: string): string {
-  const { identity } = session.runtime
-  return encodeWho({
-    ...identity,
-    ...(label === undefined ? {} : { label }),
-    ...(value === undefined ? {} : { value }),
-  })
+  return heldAlready(session, request) ?? acquire(session, request, session.info(request.label, value))
 }
 
 /** Run `fn` under leases that are held, give them back, and tell of a loss. */
