@@ -96,11 +96,12 @@ export class FileBackend implements Backend {
   }
 
   async join(entry: Entry): Promise<Standing> {
-    const standing = (await this.#ask(['join', entry])) as Standing
+    const verb: Verb = ['join', bareEntry(entry)]
+    const standing = (await this.#ask(verb)) as Standing
     // A try has no second chance: before it hears that somebody holds, the kernel is asked whether that one lives.
     if (standing.state !== 'refused' || standing.reason !== 'held' || !(await this.#buryDeadHolders(entry.name)))
       return standing
-    return (await this.#ask(['join', entry])) as Standing
+    return (await this.#ask(verb)) as Standing
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
@@ -177,7 +178,7 @@ export class FileBackend implements Backend {
 
   #ask(verb: Verb): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(new BackendError('CLOSED', 'this file backend was closed'))
+      if (this.#closed) return reject(closed())
       this.#batch.push({ verb, resolve, reject })
       if (this.#batch.length === 1) this.#schedule()
     })
@@ -209,12 +210,20 @@ export class FileBackend implements Backend {
         store.neighbours.listen()
         const said = store.log.exchange(batch.map(({ verb }) => verb))
         store.log.reserve(highestFence(said))
-        store.log.tidy()
         return said
       })
       batch.forEach(({ resolve }, index) => resolve(answers[index]))
+      this.#tidy()
     } catch (error) {
       for (const { reject } of batch) reject(error)
+    }
+  }
+
+  #tidy(): void {
+    try {
+      this.#store?.log.tidy()
+    } catch {
+      // What was asked has been done and answered. If the log cannot go on, on a full disk, the next verb says so.
     }
   }
 
@@ -234,6 +243,7 @@ export class FileBackend implements Backend {
   }
 
   #open(): Store {
+    if (this.#closed) throw closed()
     if (this.#store) return this.#store
     const { directory } = this
     const modes = prepareDirectory(directory, this.#options.shared ?? false)
@@ -339,6 +349,30 @@ export class FileBackend implements Backend {
 /** The claim without whatever else the caller's object carries. */
 function bare({ name, id }: Claim): Claim {
   return { name, id }
+}
+
+function bareEntry({
+  name,
+  id,
+  weight,
+  capacity,
+  ttlMs,
+  waitTtlMs,
+  wait,
+  waitersMax,
+  lockDelayMs,
+  info,
+}: Entry): Entry {
+  return {
+    ...{ name, id, weight, capacity, ttlMs, waitTtlMs, wait },
+    ...(waitersMax === undefined ? {} : { waitersMax }),
+    ...(lockDelayMs === undefined ? {} : { lockDelayMs }),
+    ...(info === undefined ? {} : { info }),
+  }
+}
+
+function closed(): BackendError {
+  return new BackendError('CLOSED', 'this file backend was closed')
 }
 
 function highestFence(answers: readonly Answer[]): number {
