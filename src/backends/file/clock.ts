@@ -22,11 +22,14 @@ export interface FileClock {
 }
 
 export function machineClock(): FileClock {
-  // Reading performance.now() is several times cheaper than hrtime, and both tick by CLOCK_MONOTONIC.
-  const offsetMs = Number(process.hrtime.bigint()) / 1e6 - performance.now()
   let identity: ClockIdentity | undefined
   return {
-    now: () => ({ monotonicMs: performance.now() + offsetMs, wallMs: Date.now() }),
+    now() {
+      // Not performance.now() and an offset: a process stopped while it reads the two would be behind all others for good,
+      // and what it joins would end before it believes so.
+      const [seconds, nanoseconds] = process.hrtime()
+      return { monotonicMs: seconds * 1000 + nanoseconds / 1e6, wallMs: Date.now() }
+    },
     get identity() {
       identity ??= { boot: bootId(), namespace: timeNamespace() }
       return identity
