@@ -5,7 +5,7 @@ import { memory } from './backends/memory/index.ts'
 import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
 import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
-import { finite } from './core/request.ts'
+import { checkTtl, finite, positive } from './core/request.ts'
 import { Locks } from './locks.ts'
 import type { Runtime } from './runtime.ts'
 import { realRuntime } from './runtime.ts'
@@ -74,12 +74,13 @@ export function connect(
     marginMs: margin === undefined ? undefined : finite(margin, 'margin'),
     label,
   }
+  checkTtl(defaults.ttlMs, defaults.marginMs)
   return new Locks(
     backend,
     runtime,
     {
-      requestTimeoutMs: finite(options.requestTimeout ?? '5s', 'requestTimeout'),
-      waitTtlMs: finite(options.waitTtl ?? '6s', 'waitTtl'),
+      requestTimeoutMs: positive(options.requestTimeout ?? '5s', 'requestTimeout', finite),
+      waitTtlMs: positive(options.waitTtl ?? '6s', 'waitTtl', finite),
       graceMs: finite(options.grace ?? '5s', 'grace'),
     },
     defaults,

@@ -12,7 +12,7 @@ import { ArgumentTypeError, LeaseLostError, NotSupportedError, UnreachableError,
 import { emit } from './events.ts'
 import type { Charge } from './keeper.ts'
 import type { Mode, Request } from './request.ts'
-import { finite, marginOf } from './request.ts'
+import { checkTtl, finite, marginOf } from './request.ts'
 import type { Closable, Session } from './session.ts'
 
 /** `doubtful`: a renewal was not answered; it may still hold. `lost` and `released` are final. */
@@ -195,6 +195,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
 
   async renew(ttl?: Duration): Promise<void> {
     const ttlMs = ttl === undefined ? this.ttlMs : finite(ttl, 'ttl')
+    checkTtl(ttlMs, this.#request.marginMs)
     this.assertHeld()
     const sentAt = this.#session.clock.now()
     const renewal = await this.#ask((signal) => this.#session.backend.renew(this.claim, ttlMs, signal))

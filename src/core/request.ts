@@ -180,13 +180,15 @@ export function finite(value: Duration, what: string): number {
   return ms
 }
 
-function positive(value: Duration, what: string): number {
-  const ms = parseDuration(value, what)
+/** A duration above 0; `most` checks its upper end. */
+export function positive(value: Duration, what: string, most: typeof finite = parseDuration): number {
+  const ms = most(value, what)
   if (ms === 0) throw new ArgumentRangeError(`${what} is 0; give a duration above 0`)
   return ms
 }
 
-function checkTtl(ttlMs: number, marginMs: number | undefined): void {
+/** @throws ArgumentRangeError when a lease of this ttl could not be kept */
+export function checkTtl(ttlMs: number, marginMs: number | undefined): void {
   if (ttlMs === 0) throw new ArgumentRangeError('ttl is 0; a lease must last some time, for example 30s')
   const margin = marginOf(ttlMs, marginMs)
   // With less than half left there would be no time to renew before the end.

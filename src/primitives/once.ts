@@ -1,9 +1,10 @@
 /** One run per period, for schedulers that fire on several machines. */
 import type { Duration } from '../core/duration.ts'
-import { ArgumentRangeError } from '../core/errors.ts'
+import { describe } from '../core/duration.ts'
+import { ArgumentRangeError, ArgumentTypeError } from '../core/errors.ts'
 import type { Lease } from '../core/lease.ts'
 import type { LeaseOptions } from '../core/request.ts'
-import { finite } from '../core/request.ts'
+import { checkOptions, finite } from '../core/request.ts'
 import { mutex } from './mutex.ts'
 import type { Desk } from './lockable.ts'
 import { runHolding } from './lockable.ts'
@@ -29,6 +30,9 @@ export async function once<T>(
   options: OnceOptions,
   fn: (lease: Lease) => T | Promise<T>,
 ): Promise<OnceResult<T>> {
+  // Checked first: a lease that was taken for nothing would linger for the whole period.
+  if (typeof fn !== 'function') throw new ArgumentTypeError(`once needs a function; this is ${describe(fn)}`)
+  checkOptions(options, ['every'])
   const { every, ...rest } = options
   if (finite(every, 'every') === 0) throw new ArgumentRangeError('every is 0; give the time in which it runs once')
   const lease = await mutex(desk, name).tryAcquire({ ...rest, minHold: every })

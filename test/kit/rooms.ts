@@ -41,7 +41,7 @@ const rooms: Record<RoomName, Room> = {
   primitives: { files: /^primitives\//, imports: ['contract', 'seam', 'core'], node: true },
   backends: { files: /^backends\/[^/]+\//, imports: ['contract', 'seam', 'queue'], node: true },
   observe: { files: /^observe\//, imports: [...inner, 'door'], node: true },
-  door: { files: /^(index|connect)\.ts$/, imports: [...inner, 'observe'], node: true },
+  door: { files: /^(index|connect|locks)\.ts$/, imports: [...inner, 'observe'], node: true },
   testing: { files: /^testing\//, imports: [...inner, 'door', 'observe'], node: true },
   verify: { files: /^verify\//, imports: [...inner, 'door', 'observe'], node: true },
   cli: { files: /^cli\//, imports: [...inner, 'door', 'observe', 'verify'], node: true },
@@ -53,7 +53,7 @@ const timeAndChance = /^(runtime\.ts|backends\/[^/]+\/clock\.ts|cli\/.*)$/
 const seams: readonly [what: string, sign: RegExp][] = [
   ['a timer', /(?<![.\w$])(?:globalThis\.)?(?:setTimeout|setInterval|setImmediate)\b/],
   ['a timer', /\bAbortSignal\.timeout\b/],
-  ['a timer', /['"](?:node:)?timers(?:\/promises)?['"]/],
+  ['a timer', /['"]node:timers(?:\/promises)?['"]/],
   ['a clock', /\bDate\.now\b|\bnew Date\(\)|(?<![.\w$])Date\(\)/],
   ['a clock', /\bperformance\.now\b|\bprocess\.hrtime\b|['"](?:node:)?perf_hooks['"]/],
   ['a random number', /\bMath\.random\b/],

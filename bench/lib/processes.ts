@@ -1,0 +1,107 @@
+/** Processes of the benchmark: started, asked over IPC, and gone when the benchmark is. */
+import type { ChildProcess } from 'node:child_process'
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+/** Nanoseconds of the clock that all processes of the machine share. */
+export function now(): number {
+  return Number(process.hrtime.bigint())
+}
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Whatever is started is killed with the benchmark, however it ends. */
+export function adopt<T extends ChildProcess>(child: T): T {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
+
+interface Call {
+  resolve(answer: unknown): void
+  reject(error: Error): void
+}
+
+export class Worker {
+  readonly child: ChildProcess
+  readonly exited: Promise<void>
+  readonly #ready: Promise<void>
+  readonly #calls = new Map<number, Call>()
+  #last = 0
+  #stderr = ''
+
+  private constructor(program: string, words: readonly string[]) {
+    const path = fileURLToPath(new URL(`../${program}`, import.meta.url))
+    this.child = adopt(
+      fork(path, words, {
+        execArgv: ['--no-warnings'],
+        serialization: 'advanced',
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      }),
+    )
+    this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
+    this.exited = new Promise((resolve) => {
+      this.child.once('close', (code, signal) => {
+        const error = new Error(`${program} ${words[0] ?? ''} ended with ${code ?? signal}: ${this.#stderr}`)
+        for (const { reject } of this.#calls.values()) reject(error)
+        this.#calls.clear()
+        resolve()
+      })
+    })
+    this.#ready = this.#expect(0) as Promise<void>
+    this.child.on('message', ({ id, answer, error }: { id: number; answer: unknown; error?: string }) => {
+      const call = this.#calls.get(id)
+      this.#calls.delete(id)
+      if (error === undefined) call?.resolve(answer)
+      else call?.reject(new Error(error))
+    })
+  }
+
+  static async start(program: string, ...words: readonly string[]): Promise<Worker> {
+    const worker = new Worker(program, words)
+    await worker.#ready
+    return worker
+  }
+
+  ask<T>(job: string, options: object = {}): Promise<T> {
+    this.#last += 1
+    const answer = this.#expect(this.#last)
+    this.child.send({ id: this.#last, job, options })
+    return answer as Promise<T>
+  }
+
+  async end(): Promise<void> {
+    if (this.child.connected) this.child.disconnect()
+    const late = setTimeout(() => this.child.kill('SIGKILL'), 10_000)
+    await this.exited
+    clearTimeout(late)
+  }
+
+  #expect(id: number): Promise<unknown> {
+    const answer = new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }))
+    // Who ends a worker need not wait for what it was doing.
+    answer.catch(() => {})
+    return answer
+  }
+}
+
+/** The other side: answer each message by the job of that name. */
+export function serve(jobs: Readonly<Record<string, (options: never) => unknown>>, close: () => unknown): void {
+  process.on('message', ({ id, job, options }: { id: number; job: string; options: never }) => {
+    void (async () => {
+      try {
+        process.send!({ id, answer: await jobs[job]!(options) })
+      } catch (error) {
+        process.send!({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+      }
+    })()
+  })
+  process.on('disconnect', () => {
+    // What still waits for a lock waits for nothing now.
+    void Promise.resolve(close()).finally(() => process.exit())
+  })
+  process.send!({ id: 0 })
+}

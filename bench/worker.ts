@@ -1,0 +1,160 @@
+/** One process of a benchmark: `worker.ts <contestant> <directory> <socket>`, told what to do by main.ts. */
+import fs from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import type { Locker } from './lib/contestants.ts'
+import { CONTESTANTS, manyNames } from './lib/contestants.ts'
+import { quantile, sum } from './lib/numbers.ts'
+import { now, serve } from './lib/processes.ts'
+
+const [name = '', directory = '', socket = ''] = process.argv.slice(2)
+const contestant = await CONTESTANTS[name]!({ directory, socket })
+
+/** Lets timers and sockets have their turn between two batches: a store that answers at once would starve them. */
+const BATCH = 32
+
+/** One turn of one task: when it asked, was granted (`Infinity`: not before the end), and let go; by the machine's clock. */
+export type Turn = readonly [task: number, asked: number, granted: number, left: number]
+
+const held = new Map<string, unknown>()
+let crowd: Promise<unknown> | undefined
+let writes = 0
+
+serve(
+  {
+    /** W1: one pair after the other, on a name that nobody else wants. */
+    async pairs({ ms }: { ms: number }) {
+      const locker = contestant.locker('bench')
+      await pairsFor(locker, ms / 2)
+      const before = process.cpuUsage()
+      const took = await pairsFor(locker, ms)
+      const { user, system } = process.cpuUsage(before)
+      return {
+        p50: quantile(took, 0.5) * 1e3,
+        p99: quantile(took, 0.99) * 1e3,
+        rate: (took.length / sum(took)) * 1e3,
+        cpu: (user + system) / took.length,
+      }
+    },
+
+    /** W2: 64 names at once. */
+    async burst({ ms }: { ms: number }) {
+      const names = manyNames()
+      const lockers = names.map((each) => contestant.locker(each))
+      const round = (): unknown => {
+        if (contestant.burst) return contestant.burst(names)
+        return Promise.all(lockers.map(async (locker) => locker.release(await locker.acquire())))
+      }
+      await roundsFor(round, ms / 2)
+      const before = process.cpuUsage()
+      const { count, tookMs } = await roundsFor(round, ms)
+      const { user, system } = process.cpuUsage(before)
+      const pairs = count * names.length
+      return { rate: (pairs / tookMs) * 1e3, cpu: (user + system) / pairs }
+    },
+
+    /** W3 in one process: so many tasks want one name, again and again. */
+    async tasks({ ms, tasks }: { ms: number; tasks: number }) {
+      const locker = contestant.locker('bench')
+      const run = async (runMs: number): Promise<number> => {
+        const end = performance.now() + runMs
+        const counts = Array.from({ length: tasks }, async () => {
+          let count = 0
+          for (; performance.now() < end; count += 1) await locker.release(await locker.acquire())
+          return count
+        })
+        return sum(await Promise.all(counts))
+      }
+      await run(ms / 2)
+      const start = performance.now()
+      const count = await run(ms)
+      return { rate: (count / (performance.now() - start)) * 1e3 }
+    },
+
+    /** W3 and W3T: `tasks` here and in other processes want one name from `startAt` on. */
+    async greedy({ startAt, ms, tasks, think }: { startAt: number; ms: number; tasks: number; think: boolean }) {
+      const turns: Turn[] = []
+      const end = startAt + ms * 1e6
+      const locker = contestant.locker('hot')
+      const waiting = new Map<number, number>()
+      const task = async (index: number): Promise<void> => {
+        const id = process.pid * 100 + index
+        while (now() < end) {
+          const asked = now()
+          waiting.set(index, asked)
+          const grant = await locker.acquire()
+          const granted = now()
+          waiting.delete(index)
+          if (think) await (Math.random() < 0.5 ? nextTurn() : sleep(1))
+          turns.push([id, asked, granted, now()])
+          await locker.release(grant)
+          if (think) await sleep(5 + Math.random() * 10)
+        }
+      }
+      await sleep(Math.max(0, (startAt - now()) / 1e6))
+      const all = Promise.all(Array.from({ length: tasks }, (_, index) => task(index)))
+      await Promise.race([all, sleep(ms + 300)])
+      for (const [index, asked] of waiting) turns.push([process.pid * 100 + index, asked, Infinity, Infinity])
+      return turns
+    },
+
+    /** W4, W7 */
+    async hold() {
+      const locker = contestant.locker('crowd')
+      held.set('crowd', await locker.acquire())
+      return now()
+    },
+    async drop() {
+      await contestant.locker('crowd').release(held.get('crowd'))
+    },
+    /** W4: so many waiters. Each lets go as soon as it holds. */
+    crowd({ count }: { count: number }) {
+      const waiters = Array.from({ length: count }, async () => {
+        const locker = contestant.locker('crowd')
+        await locker.release(await locker.acquire())
+      })
+      crowd = Promise.all(waiters)
+    },
+    async served() {
+      await crowd
+      return now()
+    },
+    /** From now on, count how often this process writes to its store. */
+    countWrites() {
+      const { writeSync } = fs
+      const counted = (...words: Parameters<typeof writeSync>): number => {
+        writes += 1
+        return writeSync(...words)
+      }
+      fs.writeSync = counted as typeof writeSync
+      syncBuiltinESMExports()
+    },
+    usage: () => ({ cpu: process.cpuUsage(), writes }),
+  },
+  () => contestant.close(),
+)
+
+/** How long each pair took, in milliseconds. */
+async function pairsFor(locker: Locker, ms: number): Promise<number[]> {
+  const took: number[] = []
+  for (const end = performance.now() + ms; performance.now() < end; await nextTurn()) {
+    let last = performance.now()
+    for (let index = 0; index < BATCH; index += 1) {
+      await locker.release(await locker.acquire())
+      const at = performance.now()
+      took.push(at - last)
+      last = at
+    }
+  }
+  return took
+}
+
+async function roundsFor(round: () => unknown, ms: number): Promise<{ count: number; tookMs: number }> {
+  const start = performance.now()
+  let count = 0
+  for (; performance.now() < start + ms; await nextTurn()) {
+    await round()
+    count += 1
+  }
+  return { count, tookMs: performance.now() - start }
+}

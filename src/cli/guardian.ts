@@ -1,0 +1,114 @@
+/**
+ * Ends a command whose wrapper cannot: one that is stopped, or was killed.
+ *
+ * A process of its own, in a session of its own, so that what is done to the wrapper's process group or terminal is not
+ * done to it. It hears from the wrapper over a pipe, one line of JSON each. When a deadline passes, it does what the
+ * wrapper should have done. When the pipe ends without a goodbye, the wrapper is dead: then it kills the tree at once.
+ *
+ * For `file:` it has, as descriptor 3, the socket by which others see that this instance lives. The kernel refuses
+ * connections to it only when all who have it are gone, so nobody can succeed a dead wrapper before the guardian is done.
+ *
+ * Why the end of the pipe is late enough: a process that the wrapper forked, and that has not yet become the command, has
+ * a copy of the wrapper's end. The kernel closes that copy when it becomes the command. So at the end of the pipe there
+ * is no such process left, and the command, if there is one, can be told by its environment.
+ */
+import { closeSync, read } from 'node:fs'
+import { ElapsedClock } from '../core/clock.ts'
+import type { Word } from './guard.ts'
+import { Tree } from './tree.ts'
+
+const PIPE = 0
+const LIFELINE = 3
+/** How much later than the wrapper to ask for an end, so that a command whose wrapper is well is asked once. */
+const AFTER_YOU_MS = 150
+/** A timer of a machine that slept is late by the time it slept. */
+const LONGEST_SLEEP_MS = 1000
+
+const clock = new ElapsedClock({
+  monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+  wallMs: () => Date.now(),
+})
+const buffer = Buffer.alloc(65_536)
+let unread = ''
+let tree: Tree | undefined
+let deadline: { readonly askAt: number; readonly killAt: number; readonly signal: NodeJS.Signals } | undefined
+let asked = false
+let killed = false
+let timer: NodeJS.Timeout | undefined
+
+// A service manager signals every process of a service, also this one. It goes when it is no longer needed.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) {
+  process.on(signal, () => {})
+}
+listen()
+
+function listen(): void {
+  read(PIPE, buffer, 0, buffer.length, null, (error, bytes) => {
+    if (error || bytes === 0) return void wrapperDied()
+    unread += buffer.toString('utf8', 0, bytes)
+    const lines = unread.split('\n')
+    unread = lines.pop() ?? ''
+    for (const line of lines) hear(JSON.parse(line) as Word)
+    listen()
+  })
+}
+
+function hear(word: Word): void {
+  switch (word.about) {
+    case 'command':
+      tree = new Tree(word.origin)
+      break
+    case 'child':
+      tree?.plant(word.child)
+      break
+    case 'deadline': {
+      // The wrapper's clock and ours are the same one: the time since the machine was started.
+      const killAt = Number(BigInt(word.untilNs)) / 1e6
+      deadline = {
+        killAt,
+        askAt: killAt - word.killAfterMs + Math.min(AFTER_YOU_MS, word.killAfterMs / 2),
+        signal: word.signal,
+      }
+      look()
+      break
+    }
+    case 'asked':
+      asked = true
+      break
+    case 'done':
+      leave()
+  }
+}
+
+function look(): void {
+  clearTimeout(timer)
+  if (!deadline || !tree || killed) return
+  const now = clock.now()
+  if (now >= deadline.killAt) {
+    killed = true
+    void tree.kill()
+    return
+  }
+  if (now >= deadline.askAt && !asked) {
+    asked = true
+    tree.signal(deadline.signal)
+  }
+  const next = asked ? deadline.killAt : deadline.askAt
+  timer = setTimeout(look, Math.min(next - now, LONGEST_SLEEP_MS))
+}
+
+async function wrapperDied(): Promise<void> {
+  clearTimeout(timer)
+  await tree?.kill()
+  leave()
+}
+
+function leave(): never {
+  try {
+    // At once, and not when this process has been taken apart: somebody waits for it.
+    closeSync(LIFELINE)
+  } catch {
+    // Other coordinators than file: have none.
+  }
+  process.exit()
+}

@@ -1,0 +1,49 @@
+/** Signals to this process. Every one works in every phase; what it means changes. */
+import { send } from './tree.ts'
+
+const ALL = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGTSTP'] as const
+
+/** Before the command runs: those that end a process end the waiting. */
+export class Signals {
+  readonly #interruption = new AbortController()
+  readonly #listener = (signal: NodeJS.Signals): void => this.#hear(signal)
+  #interruptedBy: NodeJS.Signals | undefined
+  #forward: ((signal: NodeJS.Signals) => void) | undefined
+
+  constructor() {
+    for (const signal of ALL) process.on(signal, this.#listener)
+  }
+
+  /** Aborted when a signal came that ends the waiting. */
+  get interruption(): AbortSignal {
+    return this.#interruption.signal
+  }
+
+  get interruptedBy(): NodeJS.Signals | undefined {
+    return this.#interruptedBy
+  }
+
+  /** From now on they are the command's. */
+  forwardTo(forward: (signal: NodeJS.Signals) => void): void {
+    this.#forward = forward
+  }
+
+  #hear(signal: NodeJS.Signals): void {
+    if (this.#forward) return this.#forward(signal)
+    if (signal === 'SIGTSTP') return stopSelf()
+    if (signal === 'SIGCONT') return
+    if (this.#interruptedBy) {
+      // A second one: the coordinator does not answer, and whoever sent it does not want to wait for that.
+      process.removeListener(signal, this.#listener)
+      send(process.pid, signal)
+      return
+    }
+    this.#interruptedBy = signal
+    this.#interruption.abort()
+  }
+}
+
+/** Stop, as we would have without a listener. Returns when continued. */
+export function stopSelf(): void {
+  send(process.pid, 'SIGSTOP')
+}

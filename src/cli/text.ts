@@ -1,0 +1,80 @@
+/** Text for people at a terminal: what is safe to print, how wide it is, and how long something took. */
+import { writeSync } from 'node:fs'
+import type { Who } from '../core/who.ts'
+
+/** Our own words. To descriptor 2 and not to `process.stderr`, which would make the command's stderr non-blocking. */
+export function say(text: string): void {
+  print(2, `holdfast: ${text}\n`)
+}
+
+/** Print all of it, or what can be printed: nobody must fail because nobody reads. */
+export function print(file: 1 | 2, text: string): void {
+  for (let left = Buffer.from(text), tries = 0; left.length > 0 && tries < 1000;) {
+    try {
+      left = left.subarray(writeSync(file, left))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+      tries += 1
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
+  }
+}
+
+/** Without what could steer a terminal or turn the reading order: control and format characters, other line ends. */
+export function clean(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, '')
+}
+
+/** Columns on a terminal, near enough: marks take none, East Asian characters and emoji two. */
+export function width(text: string): number {
+  let columns = 0
+  for (const character of text) columns += widthOf(character)
+  return columns
+}
+
+/** Cut to so many columns, with a sign that something is missing. */
+export function cut(text: string, columns: number): string {
+  if (width(text) <= columns) return text
+  let kept = ''
+  let used = 1
+  for (const character of text) {
+    used += widthOf(character)
+    if (used > columns) break
+    kept += character
+  }
+  return columns > 0 ? `${kept}…` : ''
+}
+
+const WIDE =
+  /[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{20000}-\u{3FFFD}]|\p{Emoji_Presentation}/u
+
+function widthOf(character: string): number {
+  if (/\p{Mn}|\p{Me}/u.test(character)) return 0
+  return WIDE.test(character) ? 2 : 1
+}
+
+/** `0:14`, `3:07`, `2:05:09`, `3d 4:00:00`: as a stopwatch counts. */
+export function stopwatch(ms: number): string {
+  const total = Math.max(0, Math.floor(ms / 1000))
+  const days = Math.floor(total / 86_400)
+  const hours = Math.floor(total / 3600) % 24
+  const minutes = Math.floor(total / 60) % 60
+  const two = (value: number): string => String(value).padStart(2, '0')
+  const clock = `${hours || days ? `${hours}:${two(minutes)}` : minutes}:${two(total % 60)}`
+  return days ? `${days}d ${clock}` : clock
+}
+
+/** `1st`, `2nd`, `3rd`, `11th`. */
+export function ordinal(n: number): string {
+  const teen = n % 100 >= 11 && n % 100 <= 13
+  return `${n}${teen ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th')}`
+}
+
+/** `web-2 pid 4121 (alice, nightly report)`. Whoever wrote it is not trusted. */
+export function whoText(who: Partial<Who>): string {
+  const part = (value: unknown): string =>
+    typeof value === 'string' || typeof value === 'number' ? clean(String(value)) : ''
+  const place = [part(who.host), part(who.pid) && `pid ${part(who.pid)}`].filter(Boolean).join(' ')
+  const person = [part(who.user), part(who.label)].filter(Boolean).join(', ')
+  return place && person ? `${place} (${person})` : place || person || 'somebody'
+}

@@ -1,0 +1,76 @@
+/**
+ * Told in time: user code hears of a loss no later than its deadline, and from then on its lease stays lost.
+ *
+ * What it proves: that whoever heeds the signal, or asks `assertHeld()` before each step, stops before anybody else can
+ * hold. At the deadline a hold must have been released, or its signal fires within one turn of the event loop; a process
+ * that stood still then hears of it within one turn after it goes on; one whose machine slept within the second after
+ * which every connection looks at its clocks again. `assertHeld()` is never late, whatever stood still.
+ */
+import type { Event, History, Hold, Violation } from '../history.ts'
+import { endOf, evidence } from '../history.ts'
+
+export interface ToldOptions {
+  /** One turn of the event loop, and what rounding costs. Milliseconds. */
+  readonly turnMs: number
+  /** How long after a sleep of the machine a signal may stay silent. */
+  readonly afterSleepMs: number
+}
+
+export function toldInTime(history: History, options: ToldOptions): Violation[] {
+  const violations: Violation[] = []
+  for (const hold of history.holds.values()) {
+    if (!hold.granted) continue
+    const object = (text: string, ...more: readonly Event[]): void =>
+      void violations.push({
+        checker: 'told-in-time',
+        text: `${hold.id}: ${text}`,
+        events: [...evidence(hold), ...more],
+      })
+    silentAtDeadline(history, hold, options, object)
+    checkedTooLate(hold, options, object)
+    cameBack(hold, object)
+  }
+  return violations
+}
+
+type Object = (text: string, ...events: readonly Event[]) => void
+
+function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, object: Object): void {
+  const deadline = deadlineAt(hold, Infinity)
+  const told = Math.min(endOf(hold), history.crashes.get(hold.process)?.at ?? Infinity)
+  const pauses = history.pauses.get(hold.process) ?? []
+  let limit = deadline + options.turnMs
+  // A pause that covers the limit moves it behind the pause; the next pause may cover it there.
+  for (const { at, until, asleep } of pauses) {
+    if (at <= limit && until > deadline)
+      limit = Math.max(limit, until + (asleep ? options.afterSleepMs : options.turnMs))
+  }
+  if (told <= limit || history.endedAt <= limit) return
+  object(
+    told === Infinity ? `was never told that it ended at ${deadline}` : `ended at ${deadline}, and was told at ${told}`,
+  )
+}
+
+function checkedTooLate(hold: Hold, options: ToldOptions, object: Object): void {
+  for (const check of hold.checked) {
+    const deadline = deadlineAt(hold, check.at)
+    if (check.at > deadline + options.turnMs) object(`assertHeld() returned at ${check.at}, after ${deadline}`, check)
+    if (hold.lost && check.at >= hold.lost.at) object('assertHeld() returned after the loss', check)
+  }
+}
+
+function cameBack(hold: Hold, object: Object): void {
+  const after = hold.lost && hold.deadlines.find(({ at }) => at > hold.lost!.at)
+  if (after) object('was renewed after it had been reported lost', after)
+}
+
+/** The deadline as its holder knew it at this time. */
+function deadlineAt(hold: Hold, at: number): number {
+  let until = hold.granted!.until
+  for (const deadline of hold.deadlines) {
+    if (deadline.at > at) break
+    // Never back to life: what comes after the deadline and moves it is an objection of its own.
+    until = deadline.until
+  }
+  return until
+}

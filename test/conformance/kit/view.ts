@@ -1,0 +1,37 @@
+import type { Backend } from '../../../src/backend.ts'
+import { BackendError } from '../../../src/backend.ts'
+
+/** A backend of its own over a shared one: closing it ends its own subscriptions and leaves the shared one open. */
+export function viewOf(shared: Backend): Backend {
+  const subscriptions = new Set<() => void>()
+  let closed = false
+  const open = (): Backend => {
+    if (closed) throw new BackendError('CLOSED', 'this view was closed')
+    return shared
+  }
+  const subscribed = async (subscribing: Promise<() => void>): Promise<() => void> => {
+    const unsubscribe = await subscribing
+    subscriptions.add(unsubscribe)
+    return unsubscribe
+  }
+  return {
+    kind: shared.kind,
+    supports: shared.supports,
+    join: async (...words) => open().join(...words),
+    renew: async (...words) => open().renew(...words),
+    leave: async (...words) => open().leave(...words),
+    lighten: async (...words) => open().lighten(...words),
+    describe: async (...words) => open().describe(...words),
+    evict: async (...words) => open().evict(...words),
+    diagnose: async (...words) => open().diagnose(...words),
+    watch: async (...words) => subscribed(shared.watch(...words)),
+    follow: async (...words) => subscribed(shared.follow(...words)),
+    async *inspect(...words) {
+      yield* open().inspect(...words)
+    },
+    async close() {
+      closed = true
+      for (const unsubscribe of subscriptions) unsubscribe()
+    },
+  }
+}

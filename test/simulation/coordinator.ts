@@ -1,0 +1,164 @@
+/**
+ * The one coordinator of a schedule: a memory backend on a clock of its own, and its log of what it did.
+ *
+ * The log is read from outside, after each verb, so that it is the same for whatever the queue does inside: an entry is in
+ * the queue when `inspect` shows it, and it holds when its position says so or when the coordinator has told anybody that
+ * it does.
+ */
+import type { Backend, EntryView, QueueView, Wake } from '../../src/backend.ts'
+import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
+import type { Recorder } from '../../src/verify/history.ts'
+import type { Library } from './library.ts'
+
+const PROCESS = 'coordinator'
+
+interface Known {
+  readonly view: EntryView
+  readonly capacity: number
+  readonly hold: string | undefined
+  holds: boolean
+}
+
+export class Coordinator {
+  readonly backend: Backend
+  /** Subscriptions of each process. */
+  readonly subscriptions = new Map<string, number>()
+
+  readonly #recorder: Recorder
+  readonly #now: () => number
+  readonly #rate: number
+  #known = new Map<string, Map<bigint, Known>>()
+  #looking: Promise<void> = Promise.resolve()
+  #words: (readonly [name: string, fence: bigint])[] | undefined
+
+  constructor(library: Library, clocks: SimulatedRuntime, drift: number, now: () => number, recorder: Recorder) {
+    this.backend = library.memory({ clocks })
+    this.#recorder = recorder
+    this.#now = now
+    this.#rate = 1 + drift
+  }
+
+  /** Carry out one verb of the contract, and log what it changed. */
+  async apply<T>(name: string, verb: (backend: Backend) => Promise<T>): Promise<T> {
+    // Wakes are sent within the verb; the log tells first what the queue looks like after it.
+    const words = (this.#words = [])
+    const answer = verb(this.backend)
+    this.#words = undefined
+    this.#look()
+    for (const [of, fence] of words) this.#told(of, fence)
+    const value = await answer
+    const said = value as { state?: string; fence?: bigint } | undefined
+    if (said?.state === 'held' && said.fence !== undefined) this.#told(name, said.fence)
+    return value
+  }
+
+  async watch(process: string, name: string, id: string, wake: Wake): Promise<() => void> {
+    const unwatch = await this.backend.watch({ name, id }, (news) => {
+      if (news) this.#told(name, news.held)
+      wake(news)
+    })
+    return this.#counted(process, unwatch)
+  }
+
+  async follow(process: string, name: string, wake: () => void): Promise<() => void> {
+    return this.#counted(process, await this.backend.follow(name, wake))
+  }
+
+  /** An operator removes whoever is `nth` in the queue. */
+  async evict(name: string, nth: number): Promise<void> {
+    const fence = [...(this.#known.get(name)?.keys() ?? [])][nth]
+    if (fence === undefined) return
+    const { hold } = this.#known.get(name)!.get(fence)!
+    await this.apply(name, async (backend) => {
+      const evicting = backend.evict(name, fence)
+      this.#recorder.note(PROCESS, { kind: 'evicted', name, fence: Number(fence), hold })
+      return evicting
+    })
+  }
+
+  /** How many entries there are at this time. */
+  async entries(): Promise<number> {
+    let count = 0
+    for await (const { holders, waiters } of this.backend.inspect('')) count += holders.length + waiters.length
+    this.#look()
+    return count
+  }
+
+  #counted(process: string, end: () => void): () => void {
+    this.subscriptions.set(process, (this.subscriptions.get(process) ?? 0) + 1)
+    let ended = false
+    return () => {
+      if (ended) return
+      ended = true
+      this.subscriptions.set(process, this.subscriptions.get(process)! - 1)
+      end()
+    }
+  }
+
+  #told(name: string, fence: bigint): void {
+    if (this.#words) return void this.#words.push([name, fence])
+    this.#looking = this.#looking.then(() => {
+      const known = this.#known.get(name)?.get(fence)
+      if (known?.holds) return
+      if (known) known.holds = true
+      this.#recorder.note(PROCESS, { kind: 'holds', name, fence: Number(fence), hold: known?.hold })
+    })
+  }
+
+  #look(): void {
+    const views = snapshot(this.backend)
+    this.#looking = this.#looking.then(async () => this.#compare(await views))
+  }
+
+  #compare(views: readonly QueueView[]): void {
+    const now = new Map(views.map((view) => [view.name, view]))
+    for (const [name, entries] of this.#known) {
+      const view = now.get(name)
+      const there = new Set(view && [...view.holders, ...view.waiters].map(({ fence }) => fence))
+      for (const [fence, { hold }] of entries) {
+        if (there.has(fence)) continue
+        entries.delete(fence)
+        this.#recorder.note(PROCESS, { kind: 'left', name, fence: Number(fence), hold })
+      }
+      if (entries.size === 0) this.#known.delete(name)
+    }
+    for (const { name, capacity, holders, waiters } of views) {
+      const entries = this.#known.get(name) ?? new Map<bigint, Known>()
+      this.#known.set(name, entries)
+      for (const view of [...holders, ...waiters]) this.#compareEntry(name, capacity, entries, view)
+      for (const { fence } of holders) {
+        const known = entries.get(fence)!
+        if (known.holds) continue
+        known.holds = true
+        this.#recorder.note(PROCESS, { kind: 'holds', name, fence: Number(fence), hold: known.hold })
+      }
+    }
+  }
+
+  #compareEntry(name: string, capacity: number, entries: Map<bigint, Known>, view: EntryView): void {
+    const before = entries.get(view.fence)
+    const hold = before ? before.hold : labelOf(view.info)
+    const about = { name, fence: Number(view.fence), hold }
+    if (!before) this.#recorder.note(PROCESS, { kind: 'entered', ...about, weight: view.weight, capacity })
+    else if (view.weight < before.view.weight)
+      this.#recorder.note(PROCESS, { kind: 'lightened', ...about, weight: view.weight })
+    if (view.lingering) {
+      const until = this.#now() + view.ttlMs / this.#rate
+      if (!before?.view.lingering || until > this.#now() + before.view.ttlMs / this.#rate)
+        this.#recorder.note(PROCESS, { kind: 'lingers', ...about, until })
+    }
+    entries.set(view.fence, { view, capacity, hold, holds: before?.holds ?? false })
+  }
+}
+
+/** The body of `inspect` looks at the queues when the first view is asked for, at once; only the answer takes its time. */
+async function snapshot(backend: Backend): Promise<QueueView[]> {
+  const views: QueueView[] = []
+  for await (const view of backend.inspect('')) views.push(view)
+  return views
+}
+
+/** Entries say which hold they belong to, in the place where people put a label. */
+function labelOf(info: string | undefined): string | undefined {
+  return info === undefined ? undefined : (JSON.parse(info) as { label?: string }).label
+}

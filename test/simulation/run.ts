@@ -1,0 +1,257 @@
+/** Carry out a plan in virtual time, and let all checkers judge what happened. The same plan gives the same history. */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { simulatedTime } from '../../src/testing/simulated.ts'
+import type { SimulatedTime } from '../../src/testing/simulated.ts'
+import type { CheckOptions } from '../../src/verify/checkers/index.ts'
+import { check } from '../../src/verify/checkers/index.ts'
+import type { Event, Violation } from '../../src/verify/history.ts'
+import { MemoryRecorder, historyOf } from '../../src/verify/history.ts'
+import { Coordinator } from './coordinator.ts'
+import type { Library } from './library.ts'
+import type { Subscriber, World } from './link.ts'
+import { Link } from './link.ts'
+import type { FaultPlan, MessageFault, Plan, ProcessPlan } from './plan.ts'
+import { Random } from './random.ts'
+import type { Stage } from './worker.ts'
+import { Worker } from './worker.ts'
+
+export interface Outcome {
+  readonly plan: Plan
+  readonly events: readonly Event[]
+  readonly violations: readonly Violation[]
+  readonly grants: number
+  /** What the open registers lost: that faults bite. The guarded ones lose nothing, or it is a violation. */
+  readonly openLost: number
+  readonly lines: readonly string[]
+}
+
+export async function run(plan: Plan, library: Library, options: { readonly trace?: boolean } = {}): Promise<Outcome> {
+  const schedule = new Schedule(plan, library, options.trace ?? false)
+  await schedule.run()
+  return schedule.outcome()
+}
+
+class Schedule {
+  readonly #plan: Plan
+  readonly #time: SimulatedTime
+  readonly #recorder: MemoryRecorder
+  readonly #world: World
+  readonly #stage: Stage
+  readonly #workers: Worker[] = []
+  readonly #lines: string[] = []
+  readonly #bounds: CheckOptions
+  /** Workers that will still come: a crashed process is followed by another. */
+  #coming = 0
+
+  constructor(plan: Plan, library: Library, trace: boolean) {
+    this.#plan = plan
+    this.#time = simulatedTime({ seed: plan.seed })
+    const now = (): number => this.#time.now
+    this.#recorder = new MemoryRecorder(now)
+    const wires = this.#time.runtime({ host: 'wires' })
+    const clocks = this.#time.runtime({ host: 'coordinator', drift: plan.coordinatorDrift })
+    this.#world = {
+      coordinator: new Coordinator(library, clocks, plan.coordinatorDrift, now, this.#recorder),
+      wires,
+      network: plan.network,
+      now,
+      healed: () => now() >= plan.faultsUntilMs,
+      subscribers: new Set<Subscriber>(),
+      trace: trace ? (line) => this.#lines.push(`${now().toFixed(2)} ${line}`) : undefined,
+    }
+    const names = new Set(plan.processes.flatMap(({ lanes }) => lanes.flat().map(({ name }) => name)))
+    const registers = new Map(
+      [...names].map((name) => [
+        name,
+        [
+          new library.Register(`${name} guarded`, true, this.#recorder),
+          new library.Register(`${name} open`, false, this.#recorder),
+        ] as const,
+      ]),
+    )
+    this.#stage = { library, recorder: this.#recorder, now, leases: new Map(), registers, wires }
+    this.#bounds = boundsOf(plan, new Set([...names].map((name) => `${name} guarded`)))
+  }
+
+  async run(): Promise<void> {
+    const renewed = (message: unknown): void => {
+      const { kind, name, fence, remainingMs } = message as { kind: string; name: string; fence: bigint; remainingMs: number }
+      const key = `${kind}:${name} ${fence}`
+      this.#stage.leases.get(key)?.renewed(key, remainingMs)
+    }
+    subscribe('holdfast:renew', renewed)
+    try {
+      for (const each of this.#plan.processes) this.#at(each.startAtMs, () => this.#start(each, 0))
+      this.#coming = this.#plan.processes.length
+      for (const fault of this.#plan.faults) this.#plant(fault)
+      this.#at(healedAt(this.#plan), () => this.#note('healed', { kind: 'healed' }))
+      await this.#work()
+      await this.#close()
+    } finally {
+      unsubscribe('holdfast:renew', renewed)
+    }
+  }
+
+  outcome(): Outcome {
+    const { events } = this.#recorder
+    return {
+      plan: this.#plan,
+      events,
+      violations: check(historyOf(events), this.#bounds),
+      grants: events.reduce((sum, { kind }) => sum + (kind === 'granted' ? 1 : 0), 0),
+      openLost: [...this.#stage.registers.values()].reduce((sum, [, open]) => sum + open.lostUpdates, 0),
+      lines: this.#lines,
+    }
+  }
+
+  /** Until all tasks are done, or nobody can be expected to wait any longer. */
+  async #work(): Promise<void> {
+    const limit = healedAt(this.#plan) + this.#bounds.answerMs + 1000
+    while (this.#time.now < limit) {
+      const before = [...this.#workers]
+      const work = Promise.all(before.filter(({ link }) => !link.dead).map(({ done }) => done))
+      const settled = await this.#until(work, Math.min(50, limit - this.#time.now))
+      if (settled && this.#coming === 0 && this.#time.now > healedAt(this.#plan)) return
+    }
+  }
+
+  async #close(): Promise<void> {
+    const alive = this.#workers.filter(({ link }) => !link.dead)
+    await this.#until(Promise.all(alive.map(({ locks }) => locks.close())), 60_000)
+    const tasks = this.#plan.processes.flatMap(({ lanes }) => lanes.flat())
+    const longest = Math.max(0, ...tasks.map(({ ttlMs, lockDelayMs, minHoldMs }) => 1.1 * (ttlMs + lockDelayMs) + minHoldMs))
+    await this.#time.advance(longest + 2000)
+    const subscriptions = alive.reduce((sum, { name }) => sum + (this.#world.coordinator.subscriptions.get(name) ?? 0), 0)
+    const entries = await this.#world.coordinator.entries()
+    const timers = (await this.#time.step()) ? 1 : 0
+    this.#note('world', { kind: 'residue', entries, timers, subscriptions })
+    this.#note('world', { kind: 'end' })
+    // Nothing of this schedule goes on behind the back of the next one.
+    for (const { runtime } of this.#workers) runtime.kill()
+  }
+
+  /** Whether `work` settles within that time. */
+  async #until(work: Promise<unknown>, ms: number): Promise<boolean> {
+    let settled = false
+    const done = (): void => void (settled = true)
+    work.then(done, done)
+    const end = this.#time.now + ms
+    const over = this.#world.wires.after(ms, () => {})
+    while (!settled && this.#time.now < end && (await this.#time.step()));
+    over.cancel()
+    return settled
+  }
+
+  #start(plan: ProcessPlan, life: number): void {
+    this.#coming -= 1
+    const runtime = this.#time.runtime({ host: plan.name, drift: plan.drift })
+    const faults = this.#plan.faults.filter(
+      (fault): fault is MessageFault => fault.kind === 'message' && fault.process === plan.name,
+    )
+    const name = life === 0 ? plan.name : `${plan.name}/${life + 1}`
+    const { seed } = this.#plan
+    const random = (use: number): Random => new Random(seed, use, plan.stream, life)
+    const link = new Link(name, this.#world, runtime, random(3), life === 0 ? faults : [])
+    this.#workers.push(new Worker(this.#stage, name, plan, runtime, link, random(4)))
+  }
+
+  #plant(fault: FaultPlan): void {
+    if (fault.kind === 'message') return
+    this.#at(fault.atMs, () => {
+      if (fault.kind === 'evict') {
+        this.#note('operator', { kind: 'fault', what: `evict from ${fault.name}` })
+        void this.#world.coordinator.evict(`lock:${fault.name}`, fault.atMs % 2 < 1 ? 0 : 1)
+        return
+      }
+      const worker = this.#workers.findLast(({ name }) => name.split('/', 1)[0] === fault.process)
+      if (worker && !worker.link.dead) this.#strike(worker, fault)
+    })
+  }
+
+  #strike(worker: Worker, fault: Exclude<FaultPlan, { kind: 'message' | 'evict' }>): void {
+    const { name, runtime, link } = worker
+    const now = this.#time.now
+    switch (fault.kind) {
+      case 'pause':
+      case 'sleep': {
+        const asleep = fault.kind === 'sleep'
+        // It stands still already; one thing at a time.
+        if (now < link.standsStillUntil) return
+        const until = now + fault.forMs
+        link.standsStillUntil = until
+        this.#note(name, { kind: 'pause', until, asleep })
+        if (asleep) return runtime.sleep(fault.forMs)
+        runtime.pause()
+        this.#at(until, () => runtime.continue())
+        return
+      }
+      case 'jump':
+        this.#note(name, { kind: 'fault', what: `wall clock jumps by ${fault.byMs}` })
+        return runtime.jumpWall(fault.byMs)
+      case 'crash': {
+        this.#note(name, { kind: 'crash' })
+        runtime.kill()
+        link.dead = true
+        const plan = this.#plan.processes.find((each) => each.name === fault.process)!
+        const life = this.#workers.filter((each) => each.name.split('/', 1)[0] === fault.process).length
+        this.#coming += 1
+        this.#at(now + fault.restartAfterMs, () => this.#start(plan, life))
+        return
+      }
+      case 'partition': {
+        this.#note(name, { kind: 'fault', what: `${fault.ways} cut for ${fault.forMs}` })
+        const until = Math.min(now + fault.forMs, this.#plan.faultsUntilMs)
+        if (fault.ways !== 'replies') link.cutUntil.requests = until
+        if (fault.ways !== 'requests') link.cutUntil.replies = until
+        return
+      }
+    }
+  }
+
+  #at(atMs: number, what: () => void): void {
+    this.#world.wires.after(atMs - this.#time.now, what)
+  }
+
+  #note(process: string, note: Parameters<MemoryRecorder['note']>[1]): void {
+    this.#recorder.note(process, note)
+  }
+}
+
+/** When the last fault is over, and what it delayed has arrived. */
+function healedAt({ faultsUntilMs, network, faults }: Plan): number {
+  const late = faults.map((fault) => {
+    switch (fault.kind) {
+      case 'message':
+        return faultsUntilMs + 2 * fault.ms
+      case 'pause':
+      case 'sleep':
+        return fault.atMs + fault.forMs + 1000
+      case 'crash':
+        return fault.atMs + fault.restartAfterMs
+      default:
+        return 0
+    }
+  })
+  return Math.max(faultsUntilMs + 3 * network.tailMs + 100, ...late)
+}
+
+/** What may be expected when all is well, from the times of the plan. Clocks run up to 1 % slow. */
+function boundsOf(plan: Plan, guarded: ReadonlySet<string>): CheckOptions {
+  const { processes, network } = plan
+  const tasks = processes.flatMap(({ lanes }) => lanes.flat())
+  const most = (values: readonly number[]): number => Math.max(0, ...values) * 1.05
+  const wayMs = 2 * (network.delayMs + network.jitterMs)
+  const timeoutMs = most(processes.map(({ requestTimeoutMs }) => requestTimeoutMs))
+  const ttlMs = most(tasks.map(({ ttlMs, lockDelayMs }) => ttlMs + lockDelayMs))
+  const workMs = tasks.reduce((sum, { holdMs, minHoldMs, accesses }) => sum + holdMs + minHoldMs + 40 * accesses + 500, 0)
+  return {
+    guarded,
+    turnMs: 1,
+    afterSleepMs: 1050,
+    // Everybody before it may take its time, and die.
+    answerMs: 2 * workMs + tasks.length * (ttlMs + 2 * timeoutMs),
+    // A lost wake is made up for by the next renewal of the place.
+    noticeMs: most(processes.map(({ waitTtlMs }) => waitTtlMs / 3)) + timeoutMs + 2 * wayMs,
+    leaveMs: 2 * wayMs,
+  }
+}

@@ -1,0 +1,110 @@
+import { expect, test } from 'vitest'
+import { fenceOrder } from '../../src/verify/checkers/fence-order.ts'
+import { fifoOrder } from '../../src/verify/checkers/fifo-order.ts'
+import type { Story } from './story.ts'
+import { story, texts } from './story.ts'
+
+test('fences that grow are in order, whatever the distance', () => {
+  expect(fenceOrder(story().hold('a', 1, [0, 1, 5]).hold('b', 7, [0, 6, 9]).history())).toEqual([])
+})
+
+test('a fence that comes twice is found, also in the hands of readers', () => {
+  const bad = story().hold('a', 1, [0, 1, 5], { mode: 'shared' }).hold('b', 1, [0, 2, 9], { mode: 'shared' })
+  expect(texts(fenceOrder(bad.history()))).toEqual(['"n": a and b both have fence 1'])
+})
+
+test('the same fence on two names is nothing', () => {
+  expect(fenceOrder(story().hold('a', 1, [0, 1]).hold('b', 1, [2, 3], { name: 'm' }).history())).toEqual([])
+})
+
+test('who asks after a grant must get a larger fence', () => {
+  const bad = story().hold('a', 5, [0, 1, 2], { mode: 'shared' }).hold('b', 4, [3, 4], { mode: 'shared' })
+  expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b asked after the grant of a, and got a smaller fence'])
+})
+
+test('who asked before a grant may have a smaller fence, if it shares', () => {
+  const good = story().hold('a', 5, [0, 3], { mode: 'shared' }).hold('b', 4, [1, 4], { mode: 'shared' })
+  expect(fenceOrder(good.history())).toEqual([])
+})
+
+test('exclusive grants come in the order of their fences, although both were asked for at once', () => {
+  const bad = story().hold('a', 5, [0, 3, 4]).hold('b', 4, [1, 5, 6])
+  expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
+})
+
+const entered = (s: Story, at: number, fence: number, weight = 2, capacity = 2) =>
+  s.at(at, 'c', { kind: 'entered', name: 'n', fence, weight, capacity })
+const holds = (s: Story, at: number, fence: number) => s.at(at, 'c', { kind: 'holds', name: 'n', fence })
+const left = (s: Story, at: number, fence: number) => s.at(at, 'c', { kind: 'left', name: 'n', fence })
+
+test('tickets that hold in their order are fair', () => {
+  const s = story()
+  holds(entered(s, 0, 1), 0, 1)
+  entered(s, 1, 2)
+  entered(s, 2, 3)
+  left(s, 3, 1)
+  holds(s, 3, 2)
+  left(s, 4, 3)
+  left(s, 5, 2)
+  expect(fifoOrder(s.history())).toEqual([])
+})
+
+test('a ticket that holds before an earlier one is found', () => {
+  const s = story()
+  holds(entered(s, 0, 1), 0, 1)
+  entered(s, 1, 2)
+  entered(s, 2, 3)
+  left(s, 3, 1)
+  holds(s, 3, 3)
+  expect(texts(fifoOrder(s.history()))[0]).toBe('"n": ticket 3 holds before 2, which waits')
+})
+
+test('a light ticket does not slip in before a heavy one that waits', () => {
+  const s = story()
+  holds(entered(s, 0, 1, 1), 0, 1)
+  entered(s, 1, 2, 2)
+  holds(entered(s, 2, 3, 1), 2, 3)
+  expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 3 holds before 2, which waits'])
+})
+
+test('whoever fits does not wait', () => {
+  const s = story()
+  holds(entered(s, 0, 1), 0, 1)
+  entered(s, 1, 2)
+  left(s, 3, 1)
+  expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 2 waits at 3, though it fits'])
+})
+
+test('more than the capacity is found', () => {
+  const s = story()
+  holds(entered(s, 0, 1), 0, 1)
+  holds(entered(s, 1, 2), 1, 2)
+  expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 2 holds, but 4 of 2 are taken'])
+})
+
+test('a holder that became lighter makes room', () => {
+  const s = story()
+  holds(entered(s, 0, 1), 0, 1)
+  entered(s, 1, 2, 1)
+  s.at(2, 'c', { kind: 'lightened', name: 'n', fence: 1, weight: 1 })
+  holds(s, 2, 2)
+  expect(fifoOrder(s.history())).toEqual([])
+})
+
+test('a ticket that comes back is found', () => {
+  const s = story()
+  holds(entered(s, 0, 1), 0, 1)
+  left(s, 1, 1)
+  holds(entered(s, 2, 1), 2, 1)
+  expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 1 came a second time'])
+})
+
+test('a ticket that is drawn behind a larger one is found, and one that holds without a place', () => {
+  const s = story()
+  holds(entered(s, 0, 5), 0, 5)
+  entered(s, 1, 3)
+  expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 3 was drawn after 5'])
+  expect(texts(fifoOrder(holds(story(), 0, 1).history()))).toEqual([
+    '"n": ticket 1 holds, and does not stand in the queue',
+  ])
+})

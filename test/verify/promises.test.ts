@@ -1,0 +1,200 @@
+import { expect, test } from 'vitest'
+import { check } from '../../src/verify/checkers/index.ts'
+import { guardedRegister } from '../../src/verify/checkers/guarded-register.ts'
+import { liveness } from '../../src/verify/checkers/liveness.ts'
+import { residue } from '../../src/verify/checkers/residue.ts'
+import { toldInTime } from '../../src/verify/checkers/told-in-time.ts'
+import { MemoryRecorder, historyOf } from '../../src/verify/history.ts'
+import { Register } from '../../src/verify/register.ts'
+import type { Story } from './story.ts'
+import { story, texts } from './story.ts'
+
+const told = (s: Story) => texts(toldInTime(s.history(), { turnMs: 1, afterSleepMs: 1000 }))
+const end = (s: Story, at: number) => s.at(at, 'w', { kind: 'end' })
+const lost = (s: Story, at: number) => s.at(at, 'a', { kind: 'lost', hold: 'a', by: 'signal', reason: 'expired' })
+const dying = () => story().hold('a', 1, [0, 0], { until: 10 })
+
+test('a loss told at the deadline is in time, and so is a release before it', () => {
+  expect(told(end(lost(dying(), 10), 100))).toEqual([])
+  expect(told(end(story().hold('a', 1, [0, 0, 9], { until: 10 }), 100))).toEqual([])
+  expect(told(end(dying().at(9, 'a', { kind: 'crash' }), 100))).toEqual([])
+  expect(told(end(dying(), 10))).toEqual([])
+})
+
+test('a loss that is told late, or never, is found', () => {
+  expect(told(end(lost(dying(), 12), 100))).toEqual(['a: ended at 10, and was told at 12'])
+  expect(told(end(dying(), 100))).toEqual(['a: was never told that it ended at 10'])
+})
+
+test('a renewal moves the time by which a loss must be told', () => {
+  const renewed = () => dying().at(5, 'a', { kind: 'deadline', hold: 'a', until: 30 })
+  expect(told(end(lost(renewed(), 30), 100))).toEqual([])
+  expect(told(end(lost(renewed(), 33), 100))).toEqual(['a: ended at 30, and was told at 33'])
+})
+
+test('a process that stood still is told when it goes on, and one whose machine slept within the next second', () => {
+  const paused = (asleep: boolean) => dying().at(8, 'a', { kind: 'pause', until: 50, asleep })
+  expect(told(end(lost(paused(false), 51), 5000))).toEqual([])
+  expect(told(end(lost(paused(false), 52), 5000))).toHaveLength(1)
+  expect(told(end(lost(paused(true), 1050), 5000))).toEqual([])
+  expect(told(end(lost(paused(true), 1051), 5000))).toHaveLength(1)
+  const early = dying().at(2, 'a', { kind: 'pause', until: 5, asleep: false })
+  expect(told(end(lost(early, 12), 5000))).toHaveLength(1)
+})
+
+test('assertHeld() that returns after the deadline or after the loss is found', () => {
+  const checked = (s: Story, at: number) => s.at(at, 'a', { kind: 'checked', hold: 'a' })
+  expect(told(end(lost(checked(dying(), 10), 10.5), 100))).toEqual([])
+  expect(told(end(lost(checked(dying(), 11.5), 11), 100))).toEqual([
+    'a: assertHeld() returned at 11.5, after 10',
+    'a: assertHeld() returned after the loss',
+  ])
+})
+
+test('a lease that is renewed after it was reported lost is found', () => {
+  expect(told(end(lost(dying(), 10).at(12, 'a', { kind: 'deadline', hold: 'a', until: 40 }), 100))).toEqual([
+    'a: was renewed after it had been reported lost',
+  ])
+})
+
+const bounds = { answerMs: 100, noticeMs: 10, leaveMs: 20 }
+const live = (s: Story) => texts(liveness(s.history(), bounds))
+const ask = (s: Story, at: number, hold = 'a') => s.at(at, hold, { kind: 'ask', hold, name: 'n', waits: true })
+const gaveUp = (s: Story, at: number, code = 'WAIT_TIMEOUT') => s.at(at, 'a', { kind: 'gave-up', hold: 'a', code })
+const seat = { name: 'n', fence: 1, hold: 'a' }
+const entered = (s: Story, at: number) => s.at(at, 'c', { kind: 'entered', ...seat, weight: 1, capacity: 1 })
+
+test('every ask is answered in time, counted from the end of the last fault', () => {
+  expect(live(end(gaveUp(ask(story(), 0), 100), 500))).toEqual([])
+  expect(live(end(gaveUp(ask(story(), 0), 101), 500))).toEqual(['a waited for an answer beyond 100'])
+  expect(live(end(ask(story(), 0), 500))).toEqual(['a waited for an answer beyond 100'])
+  expect(live(end(ask(story(), 0).at(450, 'w', { kind: 'healed' }), 500))).toEqual([])
+  expect(live(end(ask(story(), 0).at(50, 'a', { kind: 'crash' }), 500))).toEqual([])
+})
+
+test('a silent coordinator is no excuse when all is well', () => {
+  expect(live(end(gaveUp(ask(story(), 5), 9, 'UNREACHABLE'), 500))).toHaveLength(1)
+  expect(live(end(gaveUp(ask(story(), 5), 9, 'UNREACHABLE').at(6, 'w', { kind: 'healed' }), 500))).toEqual([])
+})
+
+test('a grant that reaches its waiter late is found', () => {
+  const granted = (at: number) =>
+    end(
+      entered(story(), 1)
+        .at(2, 'c', { kind: 'holds', ...seat })
+        .hold('a', 1, [0, at, at + 1]),
+      at + 2,
+    )
+  expect(live(granted(12))).toEqual([])
+  expect(live(granted(13))).toEqual(['a heard of its grant 11 ms late'])
+})
+
+test('an entry that stays after it was given up or released is found', () => {
+  const left = (s: Story, at: number) => s.at(at, 'c', { kind: 'left', ...seat })
+  expect(live(end(left(gaveUp(entered(ask(story(), 0), 1), 5), 25), 500))).toEqual([])
+  expect(live(end(left(gaveUp(entered(ask(story(), 0), 1), 5), 26), 500))).toEqual([
+    'the entry of a stood in the queue beyond 25',
+  ])
+  expect(live(end(entered(story(), 1).hold('a', 1, [0, 2, 5]), 500))).toEqual([
+    'the entry of a stood in the queue beyond 25',
+  ])
+  expect(live(end(entered(story(), 1).hold('a', 1, [0, 2]), 500))).toEqual([])
+})
+
+test('what is left at the end is found', () => {
+  const rest = { entries: 0, timers: 0, subscriptions: 0 }
+  expect(
+    residue(
+      story()
+        .at(9, 'w', { kind: 'residue', ...rest })
+        .history(),
+    ),
+  ).toEqual([])
+  for (const what of ['entries', 'timers', 'subscriptions']) {
+    const bad = story().at(9, 'w', { kind: 'residue', ...rest, [what]: 2 })
+    expect(texts(residue(bad.history()))).toEqual([`2 ${what} are left`])
+  }
+})
+
+test('a lingering entry that is kept longer is found', () => {
+  const lingers = (s: Story, at: number, until: number) =>
+    s.at(at, 'c', { kind: 'lingers', name: 'n', fence: 1, until })
+  expect(residue(lingers(lingers(story(), 1, 50), 2, 50).history())).toEqual([])
+  expect(texts(residue(lingers(lingers(story(), 1, 50), 2, 90).history()))).toEqual([
+    'lingering ticket 1 on "n" was kept longer',
+  ])
+})
+
+function register(guarded = true) {
+  const recorder = new MemoryRecorder(() => 0)
+  const it = new Register('r', guarded, recorder)
+  return {
+    read: (hold: string, fence: number, mode: 'exclusive' | 'shared' = 'exclusive') =>
+      it.read({ process: 'p', hold, fence, mode }),
+    write: (hold: string, fence: number, base: number) =>
+      it.write({ process: 'p', hold, fence, mode: 'exclusive' }, base),
+    violations: () => texts(guardedRegister(historyOf(recorder.events), new Set(['r']))),
+    lostUpdates: () => it.lostUpdates,
+    recorder,
+  }
+}
+
+test('a guarded register refuses an old holder, reads included', () => {
+  const r = register()
+  expect(r.read('a', 1)).toEqual({ accepted: true, version: 0 })
+  expect(r.read('b', 2)).toEqual({ accepted: true, version: 0 })
+  expect(r.write('a', 1, 0)).toBe(false)
+  expect(r.read('a', 1).accepted).toBe(false)
+  expect(r.write('b', 2, 0)).toBe(true)
+  expect(r.read('b', 2)).toEqual({ accepted: true, version: 1 })
+  expect(r.violations()).toEqual([])
+  expect(r.lostUpdates()).toBe(0)
+})
+
+test('a guarded register lets an older reader in beside a newer one, but not behind a writer', () => {
+  const r = register()
+  expect(r.read('b', 2, 'shared').accepted).toBe(true)
+  expect(r.read('a', 1, 'shared').accepted).toBe(true)
+  expect(r.read('c', 1).accepted).toBe(false)
+  expect(r.write('d', 3, 0)).toBe(true)
+  expect(r.read('b', 2, 'shared').accepted).toBe(false)
+  expect(r.violations()).toEqual([])
+})
+
+test('an unguarded register loses updates, counts them, and is found', () => {
+  const r = register(false)
+  r.read('a', 1)
+  r.read('b', 2)
+  expect(r.write('b', 2, 0)).toBe(true)
+  expect(r.write('a', 1, 0)).toBe(true)
+  expect(r.lostUpdates()).toBe(1)
+  expect(r.violations()).toEqual([
+    '"r": a stale write of a with fence 1 was accepted',
+    '"r": the update of b was lost to a',
+  ])
+})
+
+test('a register that guards writes only, or refuses a live reader, is found', () => {
+  const access = { kind: 'access', register: 'r', version: 0, does: 'read' } as const
+  const stale = story()
+    .at(1, 'a', { ...access, hold: 'a', fence: 2, mode: 'exclusive', accepted: true })
+    .at(2, 'b', { ...access, hold: 'b', fence: 1, mode: 'exclusive', accepted: true })
+  expect(texts(guardedRegister(stale.history(), new Set(['r'])))).toEqual([
+    '"r": a stale read of b with fence 1 was accepted',
+  ])
+  const refused = story()
+    .at(1, 'a', { ...access, hold: 'a', fence: 2, mode: 'shared', accepted: true })
+    .at(2, 'b', { ...access, hold: 'b', fence: 1, mode: 'shared', accepted: false })
+  expect(texts(guardedRegister(refused.history(), new Set(['r'])))).toEqual([
+    '"r": a live read of b with fence 1 was refused',
+  ])
+  expect(guardedRegister(refused.history(), new Set())).toEqual([])
+})
+
+test('all checkers together pass a good history and name the one that objects', () => {
+  const options = { ...bounds, turnMs: 1, afterSleepMs: 1000, guarded: new Set(['r']) }
+  const good = story().hold('a', 1, [0, 0, 10]).hold('b', 2, [0, 10, 20])
+  expect(check(good.history(), options)).toEqual([])
+  const bad = story().hold('a', 2, [0, 0, 10]).hold('b', 2, [0, 9, 20])
+  expect(check(bad.history(), options).map(({ checker }) => checker)).toEqual(['exclusion', 'fence-order'])
+})
