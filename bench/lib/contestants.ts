@@ -4,7 +4,7 @@
  * Each is given its best case: locks that are objects are made once and kept, and what can be tuned is tuned (a note says
  * how). holdfast is used as any user does, with queue, fence, lease and renewal; none of it can be switched off.
  */
-import { fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
+import { fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -40,7 +40,8 @@ export const CONTESTANTS: Readonly<Record<string, (place: Place) => Contestant |
   'proper-lockfile': properLockfile,
   'live-mutex': liveMutex,
   'bare log': bareLog,
-  'bare node:sqlite': bareSqlite,
+  'bare node:sqlite': ({ directory }) => bareSqlite(directory, false),
+  'bare node:sqlite, together': ({ directory }) => bareSqlite(directory, true),
 }
 
 function holdfast(locks: Locks): Contestant {
@@ -89,10 +90,10 @@ async function liveMutex({ socket }: Place): Promise<Contestant> {
   const { Client } = peers('live-mutex') as { Client: new (options: object) => Client }
   const client = new Client({ udsPath: socket })
   await client.ensure()
-  const options = { ttl: 120_000, lockRequestTimeout: 120_000 }
   return {
     locker: (name) => ({
-      acquire: () => client.acquire(name, options),
+      // It writes into its options, so they cannot be shared.
+      acquire: () => client.acquire(name, { ttl: 120_000, lockRequestTimeout: 120_000 }),
       release: (held) => client.release(name, { id: (held as { id: string }).id }),
     }),
     close: () => client.close(),
@@ -149,10 +150,10 @@ async function linesOf(
 
 /**
  * What a table costs by itself: a row is inserted and deleted, each in a transaction. It survives kill -9 as `file:` does,
- * and like `file:` it may lose the last moments to a power failure: WAL, synchronous NORMAL.
+ * and like `file:` it may lose the last moments to a power failure: WAL, synchronous NORMAL. `together`: many rows share
+ * a transaction, as many names share a line of `file:`.
  */
-function bareSqlite({ directory }: Place): Contestant {
-  mkdirSync(directory, { recursive: true })
+function bareSqlite(directory: string, together: boolean): Contestant {
   const db = new DatabaseSync(join(directory, 'bare.db'))
   db.exec(`
     PRAGMA busy_timeout = 5000;
@@ -164,6 +165,13 @@ function bareSqlite({ directory }: Place): Contestant {
   const remove = db.prepare('DELETE FROM locks WHERE name = ? AND id = ?')
   const id = 'qbTn-tgdojSKVrGpgmDL5w'
   const info = JSON.stringify({ host: 'localhost', pid: process.pid, user: 'somebody' })
+  const burst = (names: readonly string[]): void => {
+    db.exec('BEGIN IMMEDIATE')
+    for (const name of names) insert.run(name, id, performance.now() + 30_000, info)
+    db.exec('COMMIT; BEGIN IMMEDIATE')
+    for (const name of names) remove.run(name, id)
+    db.exec('COMMIT')
+  }
   let count = 0
   return {
     // Rows of its own for everybody who takes part: a store, not a lock.
@@ -174,13 +182,7 @@ function bareSqlite({ directory }: Place): Contestant {
         release: () => remove.run(row, id),
       }
     },
-    burst(names) {
-      db.exec('BEGIN IMMEDIATE')
-      for (const name of names) insert.run(name, id, performance.now() + 30_000, info)
-      db.exec('COMMIT; BEGIN IMMEDIATE')
-      for (const name of names) remove.run(name, id)
-      db.exec('COMMIT')
-    },
+    ...(together ? { burst } : {}),
     close: () => db.close(),
   }
 }

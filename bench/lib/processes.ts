@@ -2,6 +2,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 
 /** Nanoseconds of the clock that all processes of the machine share. */
 export function now(): number {
@@ -21,19 +22,22 @@ export function adopt<T extends ChildProcess>(child: T): T {
 }
 
 interface Call {
-  resolve(answer: unknown): void
-  reject(error: Error): void
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: Error) => void
 }
 
 export class Worker {
   readonly child: ChildProcess
   readonly exited: Promise<void>
+  /** What it was started with. */
+  readonly words: readonly string[]
   readonly #ready: Promise<void>
   readonly #calls = new Map<number, Call>()
   #last = 0
   #stderr = ''
 
   private constructor(program: string, words: readonly string[]) {
+    this.words = words
     const path = fileURLToPath(new URL(`../${program}`, import.meta.url))
     this.child = adopt(
       fork(path, words, {
@@ -44,7 +48,7 @@ export class Worker {
     )
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     this.exited = new Promise((resolve) => {
-      this.child.once('close', (code, signal) => {
+      this.child.once('exit', (code, signal) => {
         const error = new Error(`${program} ${words[0] ?? ''} ended with ${code ?? signal}: ${this.#stderr}`)
         for (const { reject } of this.#calls.values()) reject(error)
         this.#calls.clear()
@@ -95,7 +99,7 @@ export function serve(jobs: Readonly<Record<string, (options: never) => unknown>
       try {
         process.send!({ id, answer: await jobs[job]!(options) })
       } catch (error) {
-        process.send!({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+        process.send!({ id, error: inspect(error) })
       }
     })()
   })

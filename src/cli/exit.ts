@@ -1,5 +1,4 @@
 /** How the program ends: which code says what, and how to die by a signal. */
-import { setTimeout as pause } from 'node:timers/promises'
 import { constants } from 'node:os'
 
 export const EXIT = {
@@ -87,7 +86,7 @@ export async function end(ending: Ending): Promise<never> {
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)
     // Reached when the signal does nothing: as the first process of a container, which the kernel spares.
-    await pause(200)
+    await new Promise((resolve) => setTimeout(resolve, 200))
   }
   process.exit(128 + constants.signals[signal])
 }

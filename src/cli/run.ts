@@ -1,7 +1,7 @@
 /** `holdfast run NAME -- command…`: hold a lock while a command runs. The command is gone before anyone else can hold it. */
 import { backendFor, connect } from '../connect.ts'
 import { marginOf } from '../core/request.ts'
-import { WaitTimeoutError } from '../core/errors.ts'
+import { WaitTimeoutError, seconds } from '../core/errors.ts'
 import type { Lease } from '../core/lease.ts'
 import type { Locks } from '../locks.ts'
 import type { Order } from './child.ts'
@@ -93,7 +93,7 @@ async function acquire(task: Task, locks: Locks, signals: Signals, guard: Guard)
     waiting.stop()
     if (task.verbose)
       say(
-        `acquired "${clean(name)}" after ${stopwatch(lease.waitedMs)}, fence ${lease.fence}, wrapper pid ${process.pid}`,
+        `acquired "${clean(name)}" after ${seconds(lease.waitedMs)}, fence ${lease.fence}, wrapper pid ${process.pid}`,
       )
     await makeItLast(task, lease)
     return lease
@@ -121,7 +121,7 @@ async function gaveUp(task: Task, waiting: Waiting, error: unknown): Promise<Exi
   // --quiet, and -E 0 for cron: whoever skips quietly wants to hear nothing of it.
   if (task.quiet || task.busyCode === 0) return new ExitError(task.busyCode, '')
   const ahead = error instanceof WaitTimeoutError ? error.ahead : undefined
-  const how = task.waitMs === 0 ? 'did not wait' : `gave up after ${stopwatch(task.waitMs)}`
+  const how = task.waitMs === 0 ? 'did not wait' : `gave up after ${seconds(task.waitMs)}`
   const report = await waiting.report(ahead)
   const advice = task.waitMs === 0 ? 'without --try it waits' : 'a longer --wait keeps the place in the queue'
   return new ExitError(
@@ -168,7 +168,7 @@ async function hold(task: Task, path: string, lease: Lease, signals: Signals, gu
     ask(remainingMs) {
       guard.tell({ about: 'asked' })
       say(
-        `"${clean(task.name)}" was not renewed and may end in ${stopwatch(remainingMs)}; the command is asked to end (${task.signal})`,
+        `"${clean(task.name)}" was not renewed and ends in ${seconds(remainingMs)}; the command is asked to end (${task.signal})`,
       )
       child.tree.signal(task.signal)
     },

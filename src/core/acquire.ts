@@ -19,7 +19,6 @@ import {
 } from './errors.ts'
 import { emit } from './events.ts'
 import type { Charge } from './keeper.ts'
-import type { Grant } from './lease.ts'
 import { CoreLease, validity } from './lease.ts'
 import type { Request } from './request.ts'
 import type { Closable, Session } from './session.ts'
@@ -29,7 +28,7 @@ import { describeWho } from './who.ts'
 const RECHECK_MS = 2000
 
 type Outcome =
-  | { readonly state: 'granted'; readonly grant: Omit<Grant, 'waitedMs' | 'waited'>; readonly waited: boolean }
+  | { readonly state: 'granted'; readonly lease: CoreLease }
   | { readonly state: 'refused'; readonly refusal: Refused }
   /** The place in the queue lapsed, or the grant came too late to be used. */
   | { readonly state: 'lapsed' }
@@ -61,22 +60,15 @@ async function acquireSince(session: Session, request: Request, info: string, si
   for (;;) {
     request.signal?.throwIfAborted()
     if (session.closed) throw new ClosedError(request.name)
-    const attempt = new Attempt(session, request, info, since)
+    const attempt = new Attempt(session, request, info, since, waited)
     const outcome = await attempt.run()
     switch (outcome.state) {
-      case 'granted': {
-        waited ||= outcome.waited
-        const lease = new CoreLease(session, request, {
-          ...outcome.grant,
-          waited,
-          waitedMs: session.clock.now() - since,
-        })
+      case 'granted':
         // A process that was frozen between the answer and this line must not be given a hold that is over.
-        if (lease.state !== 'lost') return lease
-        void lease.release()
+        if (outcome.lease.state !== 'lost') return outcome.lease
+        void outcome.lease.release()
         checkPatience(session, request, since)
         break
-      }
       case 'refused':
         waited = true
         await nextChance(session, request, outcome.refusal, since)
@@ -91,6 +83,7 @@ async function acquireSince(session: Session, request: Request, info: string, si
 
 /** A try has brought nothing that can be used: throw if there is no time for another. */
 function checkPatience(session: Session, request: Request, since: number): void {
+  if (session.closed) throw new ClosedError(request.name)
   const waitedMs = session.clock.now() - since
   if (waitedMs < request.waitMs) return
   if (request.waitMs > 0) throw new WaitTimeoutError(request.name, waitedMs, undefined)
@@ -109,18 +102,22 @@ async function nextChance(session: Session, request: Request, refusal: Refused, 
   if (waitMs === 0) throw new HeldError(name, describeWho(refusal.holder))
   const waitedMs = session.clock.now() - since
   if (waitedMs >= waitMs) throw new WaitTimeoutError(name, waitedMs, undefined)
+  // Whoever was told to stop between the answer and this line is told so by the next round of the loop.
+  if (session.closed || request.signal?.aborted) return
   // Jitter, or those who were refused together would ask together, and refuse each other again on a quorum.
   const pauseMs = Math.min(refusal.retryAfterMs, RECHECK_MS, waitMs - waitedMs) * (0.5 + session.runtime.random() / 2)
   let end = (): void => {}
   const stop = (): void => end()
   const member: Closable = { closeDown: stop }
-  const unfollow = await session.backend.follow(request.queue, stop)
+  // Not awaited: a subscription that is never confirmed must hold up neither the timer nor the signal.
+  const following = session.backend.follow(request.queue, stop)
   session.enter(member)
   request.signal?.addEventListener('abort', stop, { once: true })
   try {
     await session.pause(pauseMs, (early) => (end = early))
   } finally {
-    unfollow()
+    // Without the subscription the timer asks.
+    void following.then((unfollow) => unfollow()).catch(() => {})
     session.exit(member)
     request.signal?.removeEventListener('abort', stop)
   }
@@ -138,6 +135,7 @@ class Attempt implements Charge, Closable {
   readonly #request: Request
   readonly #entry: Entry
   readonly #since: number
+  readonly #waitedBefore: boolean
   readonly #outcome: Promise<Outcome>
   #resolve!: (outcome: Outcome) => void
   #reject!: (error: unknown) => void
@@ -156,11 +154,13 @@ class Attempt implements Charge, Closable {
   /** A hint came while a request was on its way: that request's answer may be older than the hint. */
   #askAgain = false
   #timeout: Appointment | undefined
+  #unwatch = (): void => {}
 
-  constructor(session: Session, request: Request, info: string, since: number) {
+  constructor(session: Session, request: Request, info: string, since: number, waitedBefore: boolean) {
     this.#session = session
     this.#request = request
     this.#since = since
+    this.#waitedBefore = waitedBefore
     this.#entry = {
       name: request.queue,
       id: session.runtime.token(),
@@ -186,20 +186,16 @@ class Attempt implements Charge, Closable {
     const { signal } = this.#request
     const abort = (): void => this.#fail(signal!.reason)
     const alive = this.#session.agenda.keepAlive()
-    let unwatch = (): void => {}
     this.#session.enter(this)
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      // Subscribe before asking. Otherwise:
-      // 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
-      if (this.#entry.wait) unwatch = await this.#session.backend.watch(this.claim, (news) => this.#wake(news?.held))
-      if (!this.#done) this.#join()
+      if (this.#entry.wait) this.#subscribe()
+      else this.#join()
       return await this.#outcome
     } finally {
-      unwatch()
+      this.#unwatch()
       alive()
       this.#timeout?.cancel()
-      this.#session.keeper.remove(this)
       this.#session.exit(this)
       signal?.removeEventListener('abort', abort)
     }
@@ -253,28 +249,52 @@ class Attempt implements Charge, Closable {
     this.#fail(error)
   }
 
+  /**
+   * Subscribe before asking. Otherwise:
+   * 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
+   */
+  #subscribe(): void {
+    this.#limit(this.#session.clock.now())
+    this.#session.backend
+      .watch(this.claim, (news) => this.#wake(news?.held))
+      .then(
+        (unwatch) => {
+          if (this.#done) return unwatch()
+          this.#unwatch = unwatch
+          this.#join()
+        },
+        (error: unknown) => this.#fail(unreachable(this.#request.name, error)),
+      )
+  }
+
   #join(): void {
-    const { clock, agenda, options, backend } = this.#session
-    const sentAt = clock.now()
-    const left = this.#since + this.#request.waitMs - sentAt
-    // A caller who waits longer than a request may take hears that the coordinator is silent, others that time is up.
-    const timeoutMs =
-      this.#request.waitMs === 0 ? options.requestTimeoutMs : Math.min(options.requestTimeoutMs, Math.max(left, 0))
-    const controller = new AbortController()
-    this.#timeout = agenda.at(sentAt + timeoutMs, () => {
-      const silence = `"${this.#request.name}": the coordinator (${backend.kind}) did not answer within ${seconds(timeoutMs)}`
-      const patient = timeoutMs >= options.requestTimeoutMs
-      controller.abort()
-      this.#fail(patient ? new UnreachableError(this.#request.name, silence) : this.#tooLong())
-    })
+    const sentAt = this.#session.clock.now()
     this.#joined = true
-    backend.join(this.#entry, controller.signal).then(
+    this.#session.backend.join(this.#entry, this.#limit(sentAt)).then(
       (standing) => {
         this.#timeout?.cancel()
         this.answered(standing, sentAt)
       },
       (error: unknown) => this.#fail(unreachable(this.#request.name, error)),
     )
+  }
+
+  /** Give up if what is sent now is not answered in time; the answer is the signal that then aborts. */
+  #limit(sentAt: number): AbortSignal {
+    const { agenda, options, backend } = this.#session
+    const left = this.#since + this.#request.waitMs - sentAt
+    // A caller who waits longer than a request may take hears that the coordinator is silent, others that time is up.
+    const timeoutMs =
+      this.#request.waitMs === 0 ? options.requestTimeoutMs : Math.min(options.requestTimeoutMs, Math.max(left, 0))
+    const controller = new AbortController()
+    this.#timeout?.cancel()
+    this.#timeout = agenda.at(sentAt + timeoutMs, () => {
+      const silence = `"${this.#request.name}": the coordinator (${backend.kind}) did not answer within ${seconds(timeoutMs)}`
+      const patient = timeoutMs >= options.requestTimeoutMs
+      controller.abort()
+      this.#fail(patient ? new UnreachableError(this.#request.name, silence) : this.#tooLong())
+    })
+    return controller.signal
   }
 
   /** We stand in the queue; from here on only renewals ask. */
@@ -333,22 +353,30 @@ class Attempt implements Charge, Closable {
     }
     // A place that came to hold by a wake has the short lease of a waiter; the full one is asked for in the next round.
     const renewAt = answeredMs < this.#request.ttlMs * 0.9 ? clock.now() : sentAt + this.#request.ttlMs / 3
-    const waited = this.#fence !== undefined
-    this.#finish({ state: 'granted', grant: { claim: this.claim, fence, validUntil, renewAt }, waited })
+    const waited = this.#waitedBefore || this.#fence !== undefined
+    const grant = { claim: this.claim, fence, validUntil, renewAt, waited, waitedMs: clock.now() - this.#since }
+    // The lease begins here and not when the caller gets it: if the locks are closed in between, it must be given back.
+    this.#finish({ state: 'granted', lease: new CoreLease(this.#session, this.#request, grant) })
   }
 
   #finish(outcome: Outcome): void {
-    this.#done = true
+    this.#end()
     this.#resolve(outcome)
   }
 
   /** Give up. The place is left whether or not we know that we have one. */
   #fail(error: unknown): void {
     if (this.#done) return
-    this.#done = true
+    this.#end()
     this.#gaveUp = true
     if (this.#joined) this.#leave()
     this.#reject(error)
+  }
+
+  #end(): void {
+    this.#done = true
+    // Now, and not when `run` goes on: the keeper would call an ended charge again and again before that.
+    this.#session.keeper.remove(this)
   }
 
   #tooLong(): WaitTimeoutError {

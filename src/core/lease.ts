@@ -65,7 +65,10 @@ export interface Lease extends Held {
 
 /** A lease that may take less than it has. */
 export interface WriteLease extends Lease {
-  /** Become a reader without letting go: waiting readers join in, writers go on waiting. */
+  /**
+   * Become a reader without letting go: waiting readers join in, writers go on waiting. When it rejects, the lease counts
+   * as a reader's all the same, and it may be asked for again.
+   */
   downgrade(): Promise<void>
 }
 
@@ -102,6 +105,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
   readonly #maxHoldUntil: number
   #state: LeaseState = 'held'
   #mode: Mode
+  /** The coordinator is known to count it as a reader. */
+  #lightened: boolean
   #validUntil: number
   #holds = 1
   #abort: AbortController | undefined
@@ -121,6 +126,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.intervalMs = request.ttlMs / 3
     this.renewAt = grant.renewAt
     this.#mode = request.mode
+    this.#lightened = request.mode === 'shared'
     this.#heldSince = session.clock.now()
     this.#maxHoldUntil = this.#heldSince + request.maxHoldMs
     this.#validUntil = grant.validUntil
@@ -204,13 +210,15 @@ export class CoreLease implements InnerLease, Charge, Closable {
   }
 
   async downgrade(): Promise<void> {
-    if (this.#mode === 'shared') return
+    if (this.#lightened) return
     if (this.#request.kind !== 'lock')
       throw new NotSupportedError(this.name, `a lease on ${this.#request.kind} cannot be downgraded`)
     this.assertHeld()
+    // A reader from here on, answered or not: once it is asked for, others may be let in at any moment.
+    this.#mode = 'shared'
     const sentAt = this.#session.clock.now()
     const renewal = await this.#ask((signal) => this.#session.backend.lighten(this.claim, 1, signal))
-    if (renewal.state === 'held') this.#mode = 'shared'
+    this.#lightened = renewal.state === 'held'
     this.answered(renewal, sentAt)
     this.assertHeld()
   }

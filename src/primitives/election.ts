@@ -89,7 +89,7 @@ export function election(desk: Desk, name: string): Election {
       end()
     }
     // Subscribe before looking; otherwise a change between the two is seen only at the next look.
-    const unfollow = await session.backend.follow(queue, wake)
+    const unfollow = await session.ask(name, () => session.backend.follow(queue, wake))
     const member = { closeDown: wake }
     session.enter(member)
     signal?.addEventListener('abort', wake)

@@ -1,10 +1,10 @@
 /** One run per period, for schedulers that fire on several machines. */
 import type { Duration } from '../core/duration.ts'
 import { describe } from '../core/duration.ts'
-import { ArgumentRangeError, ArgumentTypeError } from '../core/errors.ts'
+import { ArgumentTypeError } from '../core/errors.ts'
 import type { Lease } from '../core/lease.ts'
 import type { LeaseOptions } from '../core/request.ts'
-import { checkOptions, finite } from '../core/request.ts'
+import { checkOptions, finite, positive } from '../core/request.ts'
 import { mutex } from './mutex.ts'
 import type { Desk } from './lockable.ts'
 import { runHolding } from './lockable.ts'
@@ -22,7 +22,8 @@ export interface OnceOptions extends Omit<LeaseOptions, 'minHold' | 'reentrant'>
 export type OnceResult<T> = { readonly ran: true; readonly value: T } | { readonly ran: false }
 
 /**
- * Run `fn` unless somebody else does, or has done so within the period. Never waits. A run that throws counts as a run.
+ * Run `fn` unless somebody else does, or has done so within the period. Never waits. A run that throws counts as a run;
+ * one whose process died does not.
  */
 export async function once<T>(
   desk: Desk,
@@ -34,7 +35,7 @@ export async function once<T>(
   if (typeof fn !== 'function') throw new ArgumentTypeError(`once needs a function; this is ${describe(fn)}`)
   checkOptions(options, ['every'])
   const { every, ...rest } = options
-  if (finite(every, 'every') === 0) throw new ArgumentRangeError('every is 0; give the time in which it runs once')
+  positive(every, 'every', finite)
   const lease = await mutex(desk, name).tryAcquire({ ...rest, minHold: every })
   if (!lease) return { ran: false }
   return { ran: true, value: await runHolding(desk.session, lease, [lease as InnerLease], fn) }

@@ -51,7 +51,8 @@ async function takeRound(desk: Desk, requests: readonly Request[], since: number
   try {
     for (const each of requests) {
       const waitMs = each.waitMs === 0 ? 0 : since + each.waitMs - session.clock.now()
-      if (waitMs < 0) throw new WaitTimeoutError(each.name, session.clock.now() - since, undefined)
+      // What is left of a wait is no try: at its end the answer is that the time is up, not that somebody holds.
+      if (each.waitMs > 0 && waitMs <= 0) throw new WaitTimeoutError(each.name, session.clock.now() - since, undefined)
       const signal = each.signal ? AbortSignal.any([each.signal, lost.signal]) : lost.signal
       // The code that waits for the next name holds the earlier ones: were they asked for again, it would be a self-deadlock.
       const lease = await holding(session, leases, () => obtain(session, { ...each, waitMs, signal }))
@@ -62,9 +63,10 @@ async function takeRound(desk: Desk, requests: readonly Request[], since: number
     return leases
   } catch (error) {
     await Promise.all(leases.map((lease) => lease.release()))
-    if (error instanceof LeaseLostError && error.reason !== 'closed' && leases.some((lease) => lease.loss === error))
-      return undefined
-    throw error
+    if (!(error instanceof LeaseLostError) || !leases.some((lease) => lease.loss === error)) throw error
+    // Closing ends what is held and what is waited for; the caller had nothing yet, so it hears why it gets nothing.
+    if (error.reason === 'closed') throw error.cause
+    return undefined
   }
 }
 

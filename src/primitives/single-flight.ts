@@ -9,7 +9,10 @@ import { mutex } from './mutex.ts'
 import type { Desk } from './lockable.ts'
 
 export interface Flight {
-  /** Somebody else was first: what is to be made may be there already, so read it again before making it. */
+  /**
+   * Somebody else was first: what is to be made may be there already. Read it again before making it, also when this is
+   * false: somebody may have come and gone between your first look and the grant.
+   */
   readonly waited: boolean
 }
 

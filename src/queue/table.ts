@@ -59,10 +59,12 @@ const LOST = { state: 'lost' } as const
 export class Table {
   /**
    * What changed since the caller last drained these: seats that came to hold, waiting seats that have another seat
-   * before them now, and names whose holders or their info are others.
+   * before them now, first waiters whose holders end sooner than they were told, and names whose holders or their info
+   * are others.
    */
   readonly granted: Seat[] = []
   readonly shifted: Seat[] = []
+  readonly sooner: Seat[] = []
   readonly changed: Set<string> = new Set()
 
   #lastFence = 0
@@ -118,6 +120,7 @@ export class Table {
     if (lingerMs > 0 && seat.heldAt !== undefined) {
       linger(seat, now.monotonicMs + lingerMs)
       queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)
+      this.#hasten(queue)
     } else {
       this.#remove(queue, seat, now.monotonicMs)
     }
@@ -160,6 +163,7 @@ export class Table {
     for (const queue of this.#queues.values()) {
       queue.earliestEnd = now.monotonicMs
       this.#prune(queue, now.monotonicMs)
+      if (queue.seats[0]?.lingering) this.#hasten(queue)
     }
   }
 
@@ -254,6 +258,12 @@ export class Table {
       this.granted.push(next)
       this.changed.add(queue.name)
     }
+  }
+
+  /** The first waiter sleeps until the end that it was told, and that has come closer. */
+  #hasten(queue: Queue): void {
+    const first = queue.seats[queue.holders]
+    if (first) this.sooner.push(first)
   }
 
   #remove(queue: Queue, seat: Seat, nowMs: number): void {

@@ -31,6 +31,7 @@ export class Wakes {
 
   announce(table: Table): void {
     table.shifted.length = 0
+    for (const seat of table.sooner.splice(0)) for (const wake of this.#entries.get(seat.id) ?? []) wake()
     if (table.granted.length > 0) {
       for (const seat of table.granted.splice(0)) {
         for (const wake of this.#entries.get(seat.id) ?? []) wake({ held: BigInt(seat.fence) })

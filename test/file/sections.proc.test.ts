@@ -50,7 +50,7 @@ test('8 processes killed -9 at random, 100 times, overlap never, lose no update 
   const random = seeded()
   const store = temporaryDirectory()
   const collector = new Collector(store)
-  const workers = crew(`file:${store}`, { ttl: '20s' })
+  const workers = crew(`file:${store}`, { ttl: '60s', waitTtl: '60s' })
   const counter = workers.counter()
   const running = new Map<Worker, Promise<number>>()
   const work = { name: 'counter', count: 1e9, counter: counter.path }
@@ -64,16 +64,20 @@ test('8 processes killed -9 at random, 100 times, overlap never, lose no update 
   }
   await Promise.all(Array.from({ length: 8 }, hire))
   const kills = 100 * TIMES
+  const hired: Promise<void>[] = []
   for (let kill = 0; kill < kills; kill += 1) {
     await sleep(random() * 40)
+    await until(() => running.size >= 4, 'new workers')
     const alive = [...running.keys()]
     const victim = alive[Math.floor(random() * alive.length)]!
     running.delete(victim)
     const before = counter.read()
-    await Promise.all([victim.kill(), hire()])
-    // A ttl is 20 s: whoever waited for it would be seen here.
-    await until(() => counter.read() > before, 'a successor', 10_000)
+    hired.push(hire())
+    await victim.kill()
+    // A ttl is 60 s: whoever waited for it would be seen here.
+    await until(() => counter.read() > before, 'a successor', 20_000)
   }
+  await Promise.all(hired)
   for (const worker of running.keys()) void worker.do((stage) => (stage.enough = true))
   await Promise.all(running.values())
 

@@ -31,6 +31,8 @@ export class Worker {
   readonly link: Link
   /** Settles when all tasks are done; never if the process dies. */
   readonly done: Promise<unknown>
+  /** All tasks are done. */
+  idle = false
 
   readonly #stage: Stage
   readonly #plan: ProcessPlan
@@ -51,7 +53,7 @@ export class Worker {
       { requestTimeoutMs: plan.requestTimeoutMs, waitTtlMs: plan.waitTtlMs, graceMs: 500 },
       { prefix: '', ttl: '30s', wait: Infinity, margin: undefined, label: undefined },
     )
-    this.done = Promise.all(plan.lanes.map((lane) => this.#work(lane)))
+    this.done = Promise.all(plan.lanes.map((lane) => this.#work(lane))).then(() => (this.idle = true))
   }
 
   /** A renewal was answered. */

@@ -295,6 +295,7 @@ export class FileBackend implements Backend {
         if (queue && queue.holders > 1) tell(queue.seats[queue.holders])
       }
       table.shifted.forEach(tell)
+      table.sooner.forEach(tell)
       for (const name of table.changed) for (const instance of replica.followersOf(name)) owners.add(instance)
       for (const owner of owners) neighbours.poke(owner)
     }

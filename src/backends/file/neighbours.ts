@@ -9,7 +9,7 @@
  * nobody accepts prove nothing, and then the ttl decides. A socket with a path is reached from other containers as well,
  * and its descriptor may be inherited: the socket, and all that depends on it, lives as long as anybody has it.
  */
-import { chmodSync, closeSync, constants, openSync, readdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, closeSync, constants, openSync, readdirSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -70,9 +70,13 @@ export class Neighbours {
     // Losing the socket later is no reason to end the process: without pokes, timers ask.
     server.on('error', () => {})
     // Exclusive: in a cluster, the primary process would listen in our place, and outlive us.
-    server.listen({ path: this.#path(this.#instance), backlog: 4096, exclusive: true })
+    // Bound under another name: 1. until it listens, a socket refuses as the dead do;  2. Node removes the name that it has
+    // bound when a thread is terminated or a program comes to its end, and a missing file proves no death.
+    const path = this.#path(`${this.#instance}~`)
+    server.listen({ path, backlog: 4096, exclusive: true })
     server.unref()
-    chmodSync(this.#path(this.#instance), this.#mode)
+    chmodSync(path, this.#mode)
+    renameSync(path, this.#path(this.#instance))
     this.#server = server
   }
 

@@ -13,7 +13,7 @@ export interface LivenessOptions {
   readonly answerMs: number
   /** From the coordinator's grant, or the last fault, until user code has it. */
   readonly noticeMs: number
-  /** From the release or the giving up, or the last fault, until the entry is gone or lingers. */
+  /** From the release or the giving up, of what was asked for after the last fault, until the entry is gone or lingers. */
   readonly leaveMs: number
 }
 
@@ -60,8 +60,9 @@ function entries(history: History, healedAt: number, options: LivenessOptions, o
     }
     // A hold may have tried more than once; its entry is the one it was granted, and after giving up, each of them.
     const done = hold.granted ? (hold.granted.fence === event.fence ? hold.released : undefined) : hold.gaveUp
-    if (event.kind !== 'entered' || !done) continue
-    const limit = Math.max(done.at, healedAt, event.at) + options.leaveMs
+    // While things go wrong, a join that is late, or comes twice, may leave a ghost until its lease ends.
+    if (event.kind !== 'entered' || !done || !hold.ask || hold.ask.at < healedAt) continue
+    const limit = Math.max(done.at, event.at) + options.leaveMs
     if (goneAt > limit && history.endedAt > limit)
       object(`the entry of ${hold.id} stood in the queue beyond ${limit}`, [event, ...evidence(hold)])
   }

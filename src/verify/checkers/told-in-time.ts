@@ -40,10 +40,12 @@ function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, ob
   const told = Math.min(endOf(hold), history.crashes.get(hold.process)?.at ?? Infinity)
   const pauses = history.pauses.get(hold.process) ?? []
   let limit = deadline + options.turnMs
-  // A pause that covers the limit moves it behind the pause; the next pause may cover it there.
   for (const { at, until, asleep } of pauses) {
-    if (at <= limit && until > deadline)
-      limit = Math.max(limit, until + (asleep ? options.afterSleepMs : options.turnMs))
+    if (at > limit) break
+    // A pause that covers the limit moves it behind the pause, where the next one may cover it. A sleep makes all timers
+    // late, also those that would fire soon after it.
+    if (asleep && until + options.afterSleepMs > deadline) limit = Math.max(limit, until + options.afterSleepMs)
+    else if (until > deadline) limit = Math.max(limit, until + options.turnMs)
   }
   if (told <= limit || history.endedAt <= limit) return
   object(

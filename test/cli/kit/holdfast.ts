@@ -1,0 +1,119 @@
+/** Starts the command line as a user would, in a store of the test's own, and hears what it says. */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { onTestFinished } from 'vitest'
+
+export const BIN: string = resolve('bin/holdfast.cjs')
+
+export interface Ended {
+  /** As a shell shows it: 128 and the number for a signal. */
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export class Command {
+  readonly pid: number
+  readonly ended: Promise<Ended>
+  stdout = ''
+  stderr = ''
+  readonly #child
+
+  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: Buffer; cwd?: string } = {}) {
+    this.#child = spawn(process.execPath, [BIN, ...args], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    })
+    this.pid = this.#child.pid!
+    this.#child.stdin.on('error', () => {})
+    this.#child.stdin.end(options.input)
+    this.#child.stdout.setEncoding('latin1').on('data', (text: string) => (this.stdout += text))
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
+    this.ended = new Promise((done) => {
+      this.#child.once('close', (code, signal) => done({ code, signal, stdout: this.stdout, stderr: this.stderr }))
+    })
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.#child.kill(signal)
+  }
+
+  async says(what: RegExp): Promise<void> {
+    await until(() => what.test(this.stderr), `${String(what)} on stderr, which has: ${this.stderr}`)
+  }
+}
+
+/** A folder with a store of its own. */
+export class Place {
+  readonly dir = mkdtempSync(join(tmpdir(), 'holdfast-cli-'))
+  readonly url = `file:${this.dir}/store`
+  readonly #commands: Command[] = []
+
+  constructor() {
+    onTestFinished(async () => {
+      for (const command of this.#commands) command.kill('SIGCONT')
+      for (const command of this.#commands) command.kill('SIGKILL')
+      // What they ran ends with them, by their guardians.
+      await Promise.all(this.#commands.map((command) => command.ended))
+      rmSync(this.dir, { recursive: true, force: true })
+    })
+  }
+
+  /** `holdfast run` with these words. In scripts, `$DIR` is the folder. */
+  run(...words: readonly string[]): Command {
+    return this.start(['run', '--url', this.url, ...words])
+  }
+
+  start(args: readonly string[], options: ConstructorParameters<typeof Command>[1] = {}): Command {
+    const command = new Command(args, { ...options, env: { DIR: this.dir, ...options.env } })
+    this.#commands.push(command)
+    return command
+  }
+
+  path(file: string): string {
+    return join(this.dir, file)
+  }
+
+  read(file: string): string {
+    return readFileSync(this.path(file), 'utf8')
+  }
+
+  async has(file: string): Promise<void> {
+    await until(() => existsSync(this.path(file)), `the file ${file}`)
+  }
+}
+
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  limitMs = 20_000,
+): Promise<void> {
+  const end = performance.now() + limitMs
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}`)
+    await sleep(5)
+  }
+}
+
+/** Whether a process runs; a dead one that nobody collected does not. */
+export function runs(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch {
+    return false
+  }
+}
+
+/** The pid of the guardian of a wrapper. */
+export function guardianOf(wrapper: number): number | undefined {
+  const children = readFileSync(`/proc/${wrapper}/task/${wrapper}/children`, 'utf8').trim().split(' ')
+  return children
+    .map(Number)
+    .find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('holdfast-guardian\0'))
+}
