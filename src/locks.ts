@@ -1,7 +1,7 @@
 /** What `connect` gives: every primitive over one coordinator. */
 import type { Backend, EntryView, Finding, QueueView } from './backend.ts'
 import { describe } from './core/duration.ts'
-import { ArgumentTypeError } from './core/errors.ts'
+import { ArgumentTypeError, ClosedError } from './core/errors.ts'
 import type { Held, Lease } from './core/lease.ts'
 import type { AcquireOptions, Defaults, QueueKind } from './core/request.ts'
 import { checkName, queueName } from './core/request.ts'
@@ -161,9 +161,12 @@ export class Locks implements AsyncDisposable {
 
   /** All names that are held or waited for, of all kinds, that start with `start`. */
   async *list(start = ''): AsyncIterableIterator<Inspection> {
+    if (this.#session.closed) throw new ClosedError()
     for (const kind of ['lock', 'permits', 'election'] as const) {
-      const views = this.#session.backend.inspect(queueName(kind, this.#desk.defaults.prefix, start))
-      for await (const view of views) yield this.#inspection(view)
+      const prefix = queueName(kind, this.#desk.defaults.prefix, start)
+      // As one request a kind, which a silent coordinator cannot draw out for ever.
+      const views = await this.#session.ask(undefined, (signal) => all(this.#session.backend.inspect(prefix, signal)))
+      for (const view of views) yield this.#inspection(view)
     }
   }
 
@@ -215,6 +218,12 @@ export class Locks implements AsyncDisposable {
       waiters: view.waiters.map((entry) => inspected(entry, view.capacity)),
     }
   }
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = []
+  for await (const item of items) found.push(item)
+  return found
 }
 
 function inspected(entry: EntryView, capacity: number): Inspected {

@@ -1,7 +1,8 @@
 /** `holdfast run NAME -- command…`: hold a lock while a command runs. The command is gone before anyone else can hold it. */
 import { backendFor, connect } from '../connect.ts'
 import { marginOf } from '../core/request.ts'
-import { WaitTimeoutError, seconds } from '../core/errors.ts'
+import { WaitTimeoutError } from '../core/errors.ts'
+import { seconds } from '../core/text.ts'
 import type { Lease } from '../core/lease.ts'
 import type { Locks } from '../locks.ts'
 import type { Order } from './child.ts'

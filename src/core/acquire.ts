@@ -15,8 +15,8 @@ import {
   QueueFullError,
   UnreachableError,
   WaitTimeoutError,
-  seconds,
 } from './errors.ts'
+import { seconds } from './text.ts'
 import { emit } from './events.ts'
 import type { Charge } from './keeper.ts'
 import { CoreLease, validity } from './lease.ts'
@@ -149,8 +149,8 @@ class Attempt implements Charge, Closable {
   #keptMs = 0
   /** Tickets of which a wake said that they hold: kept, since a wake can overtake the answer of the join. */
   readonly #heldTickets = new Set<bigint>()
-  /** Whether a renewal of the place was asked for and not answered since the last answer. */
-  #unheard = false
+  /** The place may have lapsed, and the queue is asked once more. */
+  #lastCall = false
   /** A hint came while a request was on its way: that request's answer may be older than the hint. */
   #askAgain = false
   #timeout: Appointment | undefined
@@ -223,15 +223,16 @@ class Attempt implements Charge, Closable {
   /** A renewal of the place was not answered: the place stands until its own end, and is asked for again soon. */
   unanswered(_error: unknown): void {
     if (this.#done) return
-    this.#unheard = true
     const left = Math.max(0, this.endsAt - this.#session.clock.now())
     this.renewAt = this.#session.clock.now() + Math.max(10, (left / 8) * (0.5 + this.#session.runtime.random() / 2))
     this.#session.keeper.plan(this)
   }
 
   ended(): void {
-    if (!this.#unheard) {
-      // Not the coordinator was silent, but this process stood still. The queue knows whether the place is still ours.
+    if (!this.#lastCall) {
+      // Perhaps not the coordinator was silent, but this process stood still, or its machine slept. The queue knows
+      // whether the place is still ours; if it is not, another try takes a new one.
+      this.#lastCall = true
       this.endsAt = this.#session.clock.now() + this.#session.options.requestTimeoutMs
       if (this.renewAt < Infinity) this.renewAt = 0
       return this.#session.keeper.plan(this)
@@ -303,7 +304,7 @@ class Attempt implements Charge, Closable {
     const first = this.#fence === undefined
     this.#fence = fence
     this.#ahead = ahead
-    this.#unheard = false
+    this.#lastCall = false
     this.#sentAt = sentAt
     this.#keptMs = Math.min(this.#entry.waitTtlMs, keptMs)
     this.endsAt = sentAt + this.#keptMs + options.requestTimeoutMs

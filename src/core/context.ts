@@ -35,11 +35,7 @@ export function holding<T>(session: Session, leases: readonly InnerLease[], fn: 
  * @throws SelfDeadlockError when it would wait for itself, HeldError when it would not wait
  */
 export function heldAlready(session: Session, request: Request): InnerLease | undefined {
-  const store = context.getStore()
-  if (!store) return undefined
-  const own = [...holdings(store)]
-    .filter((each) => each.session === session && isHeld(each.lease, request))
-    .map((each) => each.lease)
+  const own = ownOf(session, request.queue)
   const lease = own[0]
   if (!lease) return undefined
   const weight = own.reduce((sum, each) => sum + each.weight, 0)
@@ -52,12 +48,21 @@ export function heldAlready(session: Session, request: Request): InnerLease | un
   throw new SelfDeadlockError(request.name, fix(request, covering))
 }
 
-function* holdings(from: Holding): Generator<Holding> {
-  for (let each: Holding | undefined = from; each; each = each.outer) yield each
+/** Whether the running code holds anything of this queue. */
+export function holdsAny(session: Session, queue: string): boolean {
+  return ownOf(session, queue).length > 0
 }
 
-function isHeld(lease: CoreLease, request: Request): boolean {
-  return lease.request.queue === request.queue && (lease.state === 'held' || lease.state === 'doubtful')
+/** The leases of the running code on this queue, the innermost first. */
+function ownOf(session: Session, queue: string): CoreLease[] {
+  const own: CoreLease[] = []
+  for (let each = context.getStore(); each; each = each.outer)
+    if (each.session === session && isHeld(each.lease, queue)) own.push(each.lease)
+  return own
+}
+
+function isHeld(lease: CoreLease, queue: string): boolean {
+  return lease.request.queue === queue && (lease.state === 'held' || lease.state === 'doubtful')
 }
 
 function fix(request: Request, covering: CoreLease | undefined): string {

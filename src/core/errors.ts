@@ -3,6 +3,8 @@
  * `undefined`, `release` answers `'gone'`); these are the rest. Tell them apart by `code`, which survives two copies of
  * the package in one process; `instanceof` works within one.
  */
+import { seconds } from './text.ts'
+
 export { BackendError } from '../backend.ts'
 export type { BackendErrorCode } from '../backend.ts'
 
@@ -70,6 +72,8 @@ export type LossReason =
   | 'max-hold'
   /** The `Locks` it came from were closed. */
   | 'closed'
+  /** Not lost at all: its holder had released it, and then used it. */
+  | 'released'
 
 /** `LEASE_LOST`: the lease ended before it was released. Work done since then is not protected. */
 export class LeaseLostError extends HoldfastError {
@@ -78,7 +82,10 @@ export class LeaseLostError extends HoldfastError {
   readonly fence: bigint
 
   constructor(lock: string, reason: LossReason, fence: bigint, detail: string, options?: ErrorOptions) {
-    const advice = `Work done since then is not protected; check it with fence ${fence}.`
+    const advice =
+      reason === 'released'
+        ? 'Acquire it again.'
+        : `Work done since then is not protected; check it with fence ${fence}.`
     super('LEASE_LOST', lock, `the lease on "${lock}" ${detail} ${advice}`, options)
     this.reason = reason
     this.fence = fence
@@ -157,12 +164,6 @@ export class ArgumentTypeError extends TypeError {
 export class ArgumentRangeError extends RangeError {
   override readonly name = 'ArgumentRangeError'
   readonly code = 'BAD_ARGUMENT'
-}
-
-/** A duration for people: `850 ms`, `1.2 s`, `90 s`. */
-export function seconds(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`
-  return `${ms < 10_000 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`
 }
 
 function by(holder: string | undefined): string {

@@ -11,7 +11,8 @@
 import type { Backend, Claim, Renewal } from '../backend.ts'
 import type { Agenda, Appointment } from './agenda.ts'
 import type { ElapsedClock } from './clock.ts'
-import { UnreachableError, seconds } from './errors.ts'
+import { UnreachableError } from './errors.ts'
+import { seconds } from './text.ts'
 
 /** An entry in the keeper's care. Points in time are readings of the elapsed clock. */
 export interface Charge {

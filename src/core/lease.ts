@@ -8,7 +8,8 @@
 import type { Claim, Renewal } from '../backend.ts'
 import type { Duration } from './duration.ts'
 import type { ClosedError, LossReason } from './errors.ts'
-import { ArgumentTypeError, LeaseLostError, NotSupportedError, UnreachableError, seconds } from './errors.ts'
+import { ArgumentTypeError, LeaseLostError, NotSupportedError, UnreachableError } from './errors.ts'
+import { seconds } from './text.ts'
 import { emit } from './events.ts'
 import type { Charge } from './keeper.ts'
 import type { Mode, Request } from './request.ts'
@@ -187,7 +188,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#look()
     if (this.#lost) throw this.#lost
     if (this.#state === 'released') {
-      throw new LeaseLostError(this.name, 'gone', this.fence, 'was released before this call.')
+      throw new LeaseLostError(this.name, 'released', this.fence, 'was released before this call.')
     }
   }
 
@@ -216,10 +217,10 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.assertHeld()
     // A reader from here on, answered or not: once it is asked for, others may be let in at any moment.
     this.#mode = 'shared'
-    const sentAt = this.#session.clock.now()
-    const renewal = await this.#ask((signal) => this.#session.backend.lighten(this.claim, 1, signal))
-    this.#lightened = renewal.state === 'held'
-    this.answered(renewal, sentAt)
+    const { state } = await this.#ask((signal) => this.#session.backend.lighten(this.claim, 1, signal))
+    // That is no new lease: the deadline and the next renewal stay where they were.
+    if (state === 'held') this.#lightened = true
+    else this.#gone()
     this.assertHeld()
   }
 
@@ -227,7 +228,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
   async describe(info: string): Promise<void> {
     this.assertHeld()
     const there = await this.#ask((signal) => this.#session.backend.describe(this.claim, info, signal))
-    if (!there) this.#lose('gone', 'is gone: the coordinator does not know it any more.')
+    if (!there) this.#gone()
     this.assertHeld()
   }
 
@@ -256,9 +257,10 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#look()
     // Reported lost is lost, and released is released, whatever a late answer says.
     if (this.#over()) return
-    if (renewal.state !== 'held') return this.#lose('gone', 'is gone: the coordinator does not know it any more.')
+    if (renewal.state !== 'held') return this.#gone()
     this.#validUntil = Math.max(this.#validUntil, validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs))
-    this.renewAt = sentAt + this.intervalMs
+    // A coordinator may keep it for less than was asked.
+    this.renewAt = sentAt + Math.min(this.intervalMs, askedMs / 3, renewal.ttlMs / 3)
     this.#session.keeper.plan(this)
     if (this.#state === 'doubtful') this.#become('held')
     this.#doubt = undefined
@@ -309,6 +311,12 @@ export class CoreLease implements InnerLease, Charge, Closable {
 
   #over(): boolean {
     return this.#state === 'lost' || this.#state === 'released'
+  }
+
+  /** The coordinator does not know it any more. What has ended meanwhile has ended for its own reason. */
+  #gone(): void {
+    this.#look()
+    if (!this.#over()) this.#lose('gone', 'is gone: the coordinator does not know it any more.')
   }
 
   #lose(reason: LossReason, detail: string, cause?: unknown): void {
@@ -422,7 +430,7 @@ export class SharedHold implements InnerLease {
     return false
   }
   assertHeld(): void {
-    if (this.#released) throw new LeaseLostError(this.name, 'gone', this.fence, 'was released before this call.')
+    if (this.#released) throw new LeaseLostError(this.name, 'released', this.fence, 'was released before this call.')
     this.#lease.assertHeld()
   }
   renew(ttl?: Duration): Promise<void> {

@@ -34,6 +34,10 @@ export async function once<T>(
   // Checked first: a lease that was taken for nothing would linger for the whole period.
   if (typeof fn !== 'function') throw new ArgumentTypeError(`once needs a function; this is ${describe(fn)}`)
   checkOptions(options, ['every'])
+  for (const key of ['wait', 'maxWaiters', 'minHold', 'reentrant']) {
+    if (key in options)
+      throw new ArgumentTypeError(`once has no option '${key}': it never waits, and holds for 'every'`)
+  }
   const { every, ...rest } = options
   positive(every, 'every', finite)
   const lease = await mutex(desk, name).tryAcquire({ ...rest, minHold: every })

@@ -4,7 +4,8 @@
  */
 import type { Lease } from '../core/lease.ts'
 import type { AcquireOptions } from '../core/request.ts'
-import { checkOptions } from '../core/request.ts'
+import { holdsAny } from '../core/context.ts'
+import { checkOptions, queueName } from '../core/request.ts'
 import { mutex } from './mutex.ts'
 import type { Desk } from './lockable.ts'
 
@@ -43,6 +44,9 @@ export class SingleFlights {
     checkOptions(options, [])
     const { signal, ...rest } = options
     signal?.throwIfAborted()
+    // From inside of the flight its landing cannot be waited for. The lock says so, or is held again.
+    const { session, defaults } = this.#desk
+    if (holdsAny(session, queueName('lock', defaults.prefix, name))) return this.#fly(name, options, fn)
     const flight = this.#running.get(name) ?? this.#start(name, rest, fn)
     flight.passengers += 1
     return board(flight as Running<T>, signal)
@@ -50,16 +54,18 @@ export class SingleFlights {
 
   #start<T>(name: string, options: AcquireOptions, fn: (lease: Lease, flight: Flight) => T | Promise<T>): Running {
     const stop = new AbortController()
-    const result = mutex(this.#desk, name)
-      .run({ ...options, signal: stop.signal }, (lease) => fn(lease, { waited: lease.waited }))
-      .finally(() => {
-        if (this.#running.get(name) === flight) this.#running.delete(name)
-      })
+    const result = this.#fly(name, { ...options, signal: stop.signal }, fn).finally(() => {
+      if (this.#running.get(name) === flight) this.#running.delete(name)
+    })
     const flight: Running = { result, stop, passengers: 0 }
     this.#running.set(name, flight)
     // When nobody lands no new passenger may board: the flight is over as soon as the last one has left.
     stop.signal.addEventListener('abort', () => this.#running.delete(name), { once: true })
     return flight
+  }
+
+  #fly<T>(name: string, options: AcquireOptions, fn: (lease: Lease, flight: Flight) => T | Promise<T>): Promise<T> {
+    return mutex(this.#desk, name).run(options, (lease) => fn(lease, { waited: lease.waited }))
   }
 }
 

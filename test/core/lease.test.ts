@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { LeaseLostError } from '../../src/index.ts'
 import type { Plan } from '../../src/testing/faults.ts'
+import { faulty } from '../../src/testing/faults.ts'
 import { world } from './kit.ts'
 
 /** All renewals from the `first` to the `last` are lost on the way there. */
@@ -213,4 +214,19 @@ test('leases that were taken at many moments are renewed together', async () => 
     if (calls.length > before) moments.add(time.now)
   }
   expect(moments.size).toBeLessThanOrEqual(6)
+})
+
+test('a coordinator that keeps a lease for less than was asked is asked more often', async () => {
+  const { time, locks } = world({
+    wrap: (backend) => {
+      const stingy = faulty(backend, () => undefined)
+      stingy.join = (entry) => backend.join({ ...entry, ttlMs: 5000 })
+      stingy.renew = (claim, ttlMs) => backend.renew(claim, Math.min(ttlMs, 5000))
+      return stingy
+    },
+  })
+  const lease = await locks.acquire('a', { ttl: '30s' })
+  expect(lease.remainingMs).toBeCloseTo(4500, 0)
+  await time.advance(60_000)
+  expect(lease.state).toBe('held')
 })

@@ -10,13 +10,13 @@ export interface Block {
   readonly code: string
 }
 
-/** What users and authors of backends read, and whose snippets are run. */
+/** What users and authors of backends read, and whose snippets are run. Reports of measurements are apart: they take minutes. */
 export const pages: readonly string[] = [
   'README.md',
   'SECURITY.md',
   ...globSync('docs/**/*.md')
     .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => !/^docs\/(decisions|evidence)\//.test(path)),
+    .filter((path) => !/^docs\/(decisions\/|evidence\/|bench)/.test(path)),
 ].sort()
 
 export function textOf(page: string): string {

@@ -105,6 +105,12 @@ describe('the documents', () => {
     expect(named.map(([, path]) => path!).filter((path) => !existsSync(path))).toEqual([])
   })
 
+  test.each(pages)('%s names no npm script that is not there', (page) => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+    const named = [...textOf(page).matchAll(/npm run (?:-s )?([\w:]+)/g)].map(([, script]) => script!)
+    expect(named.filter((script) => !(script in scripts))).toEqual([])
+  })
+
   test('have only blocks that a test runs', () => {
     const languages = new Set(pages.flatMap(blocksOf).map(({ language }) => language))
     expect([...languages].sort()).toEqual(['sh', 'sql', 'ts'])

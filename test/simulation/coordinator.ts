@@ -44,7 +44,7 @@ export class Coordinator {
     const words = (this.#words = [])
     const answer = verb(this.backend)
     this.#words = undefined
-    this.#look()
+    this.#look(name)
     for (const [of, fence] of words) this.#told(of, fence)
     const value = await answer
     const said = value as { state?: string; fence?: bigint } | undefined
@@ -80,7 +80,8 @@ export class Coordinator {
   async entries(): Promise<number> {
     let count = 0
     for await (const { holders, waiters } of this.backend.inspect('')) count += holders.length + waiters.length
-    this.#look()
+    for (const name of this.#known.keys()) this.#look(name)
+    await this.#looking
     return count
   }
 
@@ -105,33 +106,28 @@ export class Coordinator {
     })
   }
 
-  #look(): void {
-    const views = snapshot(this.backend)
-    this.#looking = this.#looking.then(async () => this.#compare(await views))
+  /** A verb changes the queue of its own name only. */
+  #look(name: string): void {
+    const view = snapshot(this.backend, name)
+    this.#looking = this.#looking.then(async () => this.#compare(name, await view))
   }
 
-  #compare(views: readonly QueueView[]): void {
-    const now = new Map(views.map((view) => [view.name, view]))
-    for (const [name, entries] of this.#known) {
-      const view = now.get(name)
-      const there = new Set(view && [...view.holders, ...view.waiters].map(({ fence }) => fence))
-      for (const [fence, { hold }] of entries) {
-        if (there.has(fence)) continue
-        entries.delete(fence)
-        this.#recorder.note(PROCESS, { kind: 'left', name, fence: Number(fence), hold })
-      }
-      if (entries.size === 0) this.#known.delete(name)
+  #compare(name: string, queue: QueueView | undefined): void {
+    const entries = this.#known.get(name) ?? new Map<bigint, Known>()
+    this.#known.set(name, entries)
+    const { holders = [], waiters = [], capacity = 0 } = queue ?? {}
+    const all = [...holders, ...waiters]
+    for (const [fence, { hold }] of entries) {
+      if (all.some((view) => view.fence === fence)) continue
+      entries.delete(fence)
+      this.#recorder.note(PROCESS, { kind: 'left', name, fence: Number(fence), hold })
     }
-    for (const { name, capacity, holders, waiters } of views) {
-      const entries = this.#known.get(name) ?? new Map<bigint, Known>()
-      this.#known.set(name, entries)
-      for (const view of [...holders, ...waiters]) this.#compareEntry(name, capacity, entries, view)
-      for (const { fence } of holders) {
-        const known = entries.get(fence)!
-        if (known.holds) continue
-        known.holds = true
-        this.#recorder.note(PROCESS, { kind: 'holds', name, fence: Number(fence), hold: known.hold })
-      }
+    for (const view of all) this.#compareEntry(name, capacity, entries, view)
+    for (const { fence } of holders) {
+      const known = entries.get(fence)!
+      if (known.holds) continue
+      known.holds = true
+      this.#recorder.note(PROCESS, { kind: 'holds', name, fence: Number(fence), hold: known.hold })
     }
   }
 
@@ -152,10 +148,9 @@ export class Coordinator {
 }
 
 /** The body of `inspect` looks at the queues when the first view is asked for, at once; only the answer takes its time. */
-async function snapshot(backend: Backend): Promise<QueueView[]> {
-  const views: QueueView[] = []
-  for await (const view of backend.inspect('')) views.push(view)
-  return views
+async function snapshot(backend: Backend, name: string): Promise<QueueView | undefined> {
+  for await (const view of backend.inspect(name)) if (view.name === name) return view
+  return undefined
 }
 
 /** Entries say which hold they belong to, in the place where people put a label. */

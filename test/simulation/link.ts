@@ -136,7 +136,7 @@ export class Link implements Backend {
       if (this.#world.trace) void answer.then((value) => this.#trace(`${verb} ${count} at the coordinator: ${show(value)}`))
       return answer
     }
-    this.#trace(`${verb} ${count} leaves${showFate(fate)}`)
+    if (this.#world.trace) this.#trace(`${verb} ${count} leaves${showFate(fate)}`)
     return new Promise((resolve, reject) => {
       const reset = (ms: number): void => {
         if (!fate.silent) wires.after(ms, () => this.deliver(() => reject(new Error('the connection was reset'))))
@@ -159,7 +159,7 @@ export class Link implements Backend {
     const fault = this.#messageFault('wake')
     const send = (ms: number, to: Subscriber): void =>
       this.#later(ms, () => {
-        this.#trace(`wake ${news?.held ?? ''} arrives at ${to.link.#process}`)
+        if (this.#world.trace) this.#trace(`wake ${news?.held ?? ''} arrives at ${to.link.#process}`)
         to.link.deliver(() => to.wake(news))
       })
     if (random[0] < network.wakeLossRate || fault?.does === 'lose-request') return this.#trace('a wake is lost')

@@ -15,8 +15,6 @@ import { planOf } from './plan.ts'
 import { run } from './run.ts'
 import { report, shrink } from './shrink.ts'
 
-const source = fileURLToPath(new URL('../../src', import.meta.url))
-
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1..1000' },
@@ -26,6 +24,10 @@ const { values } = parseArgs({
     'keep-going': { type: 'boolean', default: false },
   },
 })
+
+// Errors are part of the schedules, and nobody reads where they were made.
+Error.stackTraceLimit = values.trace ? 10 : 0
+const source = fileURLToPath(new URL('../../src', import.meta.url))
 
 const [first, last] = values.seed === undefined ? values.seeds.split('..').map(Number) : [Number(values.seed), Number(values.seed)]
 process.exitCode = await simulate(first!, last ?? first!)

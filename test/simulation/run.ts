@@ -15,6 +15,9 @@ import { Random } from './random.ts'
 import type { Stage } from './worker.ts'
 import { Worker } from './worker.ts'
 
+/** How often to look whether everything is done. */
+const STEP_MS = 20
+
 export interface Outcome {
   readonly plan: Plan
   readonly events: readonly Event[]
@@ -108,11 +111,7 @@ class Schedule {
   async #work(): Promise<void> {
     const healed = healedAt(this.#plan)
     const limit = healed + this.#bounds.answerMs + 1000
-    while (this.#time.now < limit && (this.#busy > 0 || this.#time.now < healed)) {
-      if (!(await this.#time.step())) break
-    }
-    // Without a timer nothing will happen any more; whoever still waits is the checkers' business.
-    if (this.#busy > 0) await this.#time.advance(Math.max(0, limit - this.#time.now))
+    while (this.#time.now < limit && (this.#busy > 0 || this.#time.now < healed)) await this.#time.advance(STEP_MS)
   }
 
   async #close(): Promise<void> {
@@ -136,7 +135,7 @@ class Schedule {
     const done = (): void => void (settled = true)
     work.then(done, done)
     const end = this.#time.now + ms
-    while (!settled && this.#time.now < end && (await this.#time.step()));
+    while (!settled && this.#time.now < end) await this.#time.advance(STEP_MS)
     return settled
   }
 

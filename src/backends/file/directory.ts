@@ -7,7 +7,7 @@
  */
 import { chmodSync, lstatSync, mkdirSync, statfsSync, statSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { isAbsolute, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { BackendError } from '../../backend.ts'
 import { storeError } from './errors.ts'
 
@@ -71,10 +71,23 @@ export function prepareDirectory(given: string, shared: boolean): Modes {
   return modes
 }
 
+/** Not by the `recursive` of mkdir, which goes round in circles for ever where nothing can be made, as in /proc. */
 function make(directory: string, modes: Modes, shared: boolean): void {
-  const made = mkdirSync(directory, { recursive: true, mode: shared ? modes.directory : 0o700 })
+  if (isDirectory(directory)) return
+  if (dirname(directory) !== directory) make(dirname(directory), modes, shared)
+  try {
+    mkdirSync(directory, modes.directory)
+  } catch (error) {
+    // Others may have been quicker.
+    if (isDirectory(directory)) return
+    throw error
+  }
   // The umask has its say in mkdir, and a group that shares a store must be able to write to it.
-  if (made !== undefined && shared) chmodSync(directory, modes.directory)
+  if (shared) chmodSync(directory, modes.directory)
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 }
 
 function checkOwner(directory: string, shared: boolean): void {

@@ -9,6 +9,7 @@ const CODES: Readonly<Record<string, readonly [BackendErrorCode, string]>> = {
   EACCES: ['DENIED', 'this user has no right to it'],
   EPERM: ['DENIED', 'this user has no right to it'],
   EROFS: ['DENIED', 'the file system is read-only; give a directory that can be written to: file:/some/dir'],
+  EEXIST: ['MISCONFIGURED', 'its path leads to something that is not a directory'],
   ENOTDIR: ['MISCONFIGURED', 'a part of its path is not a directory'],
   ELOOP: ['MISCONFIGURED', 'its path runs in a circle of links'],
 }

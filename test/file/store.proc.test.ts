@@ -1,0 +1,206 @@
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Entry, Held } from '../../src/backend.ts'
+import { WHOLE } from '../../src/backend.ts'
+import { file } from '../../src/backends/file/index.ts'
+import { encodeLine } from '../../src/backends/file/line.ts'
+import type { Lease } from '../../src/index.ts'
+import { connect } from '../../src/index.ts'
+import type { Worker } from '../kit/workers.ts'
+import { crew, temporaryDirectory, until } from '../kit/workers.ts'
+
+const ROOT = process.getuid?.() === 0
+const NOBODY = 65_534
+
+const lost = (lease: Lease): Promise<string> =>
+  new Promise((resolve) => void lease.on('lost', () => resolve((lease.signal.reason as { reason: string }).reason)))
+
+test('on a full disk leases end by their deadline, errors say so, and all is well when there is room again', async ({ skip }) => {
+  skip(!ROOT, 'a small file system can be mounted by root only')
+  const { store, fill, free } = smallDisk()
+  const locks = connect(`file:${store}`, { ttl: '1500ms' })
+  onTestFinished(() => locks.close())
+  const lease = await locks.acquire('a')
+  const ended = lost(lease)
+  fill()
+  // The last page of the log has room for some lines more.
+  const error = await failure(async () => {
+    const other = await locks.acquire('b')
+    await other.release()
+  })
+  expect(error).toMatchObject({ code: 'STORE_FULL', message: expect.stringContaining('disk is full') })
+  await expect(locks.tryAcquire('c')).rejects.toMatchObject({ code: 'STORE_FULL' })
+  expect(await ended).toBe('expired')
+  free()
+  const next = await locks.acquire('a')
+  expect(next.fence).toBeGreaterThan(lease.fence)
+  const others = connect(`file:${store}`)
+  onTestFinished(() => others.close())
+  expect(await others.tryAcquire('a')).toBeUndefined()
+  expect(await others.tryAcquire('b')).toBeDefined()
+})
+
+test('a disk that is full just when a segment ends stops everybody, and loses nothing', async ({ skip }) => {
+  skip(!ROOT, 'a small file system can be mounted by root only')
+  const { store, fill, free } = smallDisk()
+  const [one, two, three] = [1, 2, 3].map(() => file({ directory: store }))
+  onTestFinished(async () => void (await Promise.all([one, two, three].map((each) => each?.close()))))
+  const holder = entry('holder')
+  const { fence } = (await one!.join(holder)) as Held
+  expect((await two!.join(entry('waiter'))).state).toBe('waiting')
+  const now = { monotonicMs: 0, wallMs: 0 }
+  appendFileSync(join(store, 'log.1'), encodeLine({ instance: 'x', now, verbs: [['seal']] }))
+  fill()
+  for (let round = 0; round < 20; round += 1) {
+    await expect(one!.renew(holder, 60_000)).rejects.toMatchObject({ code: 'STORE_FULL' })
+    await expect(two!.join(entry('late'))).rejects.toMatchObject({ code: 'STORE_FULL' })
+  }
+  await expect(three!.join(entry('newcomer'))).rejects.toMatchObject({ code: 'STORE_FULL' })
+  free()
+  expect(await one!.renew(holder, 60_000)).toMatchObject({ state: 'held', fence })
+  expect(await two!.renew(entry('waiter'), 60_000)).toMatchObject({ state: 'waiting', ahead: 1 })
+  expect(await three!.join(entry('newcomer'))).toMatchObject({ state: 'waiting', ahead: 2 })
+  expect(await one!.leave(holder)).toBe(true)
+  expect(await two!.renew(entry('waiter'), 60_000)).toMatchObject({ state: 'held' })
+  expect(readdirSync(store).filter((name) => name.startsWith('tmp.'))).toEqual([])
+})
+
+test('a process that may write no more loses its lease at its deadline, and hurts nobody', async ({ skip }) => {
+  skip(!can('prlimit', '--fsize=20000', 'true'), 'the size of files cannot be limited here')
+  const store = temporaryDirectory()
+  const workers = crew(`file:${store}`, { ttl: '2s', waitTtl: '2s' })
+  const limited = await workers.start({ under: ['prlimit', '--fsize=20000'] })
+  const other = await workers.start()
+  await limited.do((stage) => stage.acquire('a').then(() => {}))
+  await other.do((stage) => stage.sections({ name: 'b', count: 200 }))
+  await expect(limited.do((stage) => stage.acquire('c'))).rejects.toMatchObject({ code: 'STORE_FULL' })
+  await until(() => limited.do((stage) => stage.holds.get('a')!.lease.state === 'lost'), 'the loss')
+  const { reason } = await limited.do((stage) => {
+    const { lease } = stage.holds.get('a')!
+    return { reason: (lease.signal.reason as { reason: string }).reason }
+  })
+  expect(reason).toBe('expired')
+  await other.do((stage) => stage.acquire('a').then(() => {}))
+  await other.do((stage) => stage.sections({ name: 'b', count: 50 }))
+})
+
+test('a process without the right to the store hears that', async ({ skip }) => {
+  skip(!ROOT, 'only root can become another user')
+  const root = temporaryDirectory()
+  chmodSync(root, 0o755)
+  const make = (name: string, mode: number, owner: number): string => {
+    const path = join(root, name)
+    mkdirSync(path, mode)
+    chownSync(path, owner, owner)
+    chmodSync(path, mode)
+    return path
+  }
+  const closed = make('closed', 0o700, 0)
+  const foreign = make('foreign', 0o755, 0)
+  await file({ directory: foreign }).diagnose()
+  chmodSync(join(foreign, 's'), 0o755)
+  const cases: [path: string, text: RegExp][] = [
+    [closed, /no right/],
+    [join(closed, 'deeper'), /no right/],
+    [foreign, /belongs to another user|no right/],
+    [join(root, 'new'), /no right/],
+    [make('readonly', 0o500, NOBODY), /no right/],
+  ]
+  const workers = crew('memory:')
+  const worker = await workers.start()
+  await becomeNobody(worker)
+  for (const [path, text] of cases) {
+    const tried = worker.do(({ holdfast }, url) => holdfast.connect(url).tryAcquire('a'), `file:${path}`)
+    await expect(tried).rejects.toMatchObject({ code: 'DENIED', message: expect.stringMatching(text) })
+    await expect(tried).rejects.toThrow(path)
+  }
+  // And where it has it, all is well.
+  const own = make('own', 0o700, NOBODY)
+  expect(await worker.do(({ holdfast }, url) => holdfast.connect(url).tryAcquire('a').then((lease) => lease?.state), `file:${own}`)).toBe('held')
+})
+
+test('a file system that became read-only is an error that says so, and the lease ends by its deadline', async ({ skip }) => {
+  skip(!ROOT, 'a file system can be mounted by root only')
+  const { store, disk } = smallDisk()
+  const locks = connect(`file:${store}`, { ttl: '1500ms' })
+  onTestFinished(() => locks.close())
+  const lease = await locks.acquire('a')
+  const ended = lost(lease)
+  execFileSync('umount', ['-l', disk])
+  const other = connect(`file:${store}`)
+  onTestFinished(() => other.close())
+  // What was mounted is out of sight: for the holder it was moved away.
+  expect(await ended).toBe('gone')
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk])
+  await expect(other.tryAcquire('a')).rejects.toMatchObject({ code: 'DENIED', message: expect.stringContaining('read-only') })
+})
+
+test('under another clock a store in use is refused, and one at rest is not', async ({ skip }) => {
+  const under = ['unshare', '-T', '--monotonic', '100000', '--fork', '--kill-child']
+  skip(!can(...(under as [string, ...string[]]), 'true'), 'a time namespace needs root, and Linux 5.6')
+  const workers = crew(`file:${temporaryDirectory()}`)
+  const here = await workers.start()
+  const there = await workers.start({ under })
+  await here.do((stage) => stage.acquire('a').then(() => {}))
+  await expect(there.do((stage) => stage.tryAcquire('b'))).rejects.toMatchObject({ code: 'STORE_MISMATCH' })
+  await here.do((stage) => stage.release('a'))
+  const fence = await there.do((stage) => stage.acquire('b').then(({ lease }) => Number(lease.fence)))
+  await expect(here.do((stage) => stage.tryAcquire('c'))).rejects.toMatchObject({ code: 'STORE_MISMATCH' })
+  await there.do((stage) => stage.release('b'))
+  expect(await here.do((stage) => stage.acquire('b').then(({ lease }) => Number(lease.fence)))).toBeGreaterThan(fence)
+})
+
+function entry(id: string): Entry {
+  return { name: 'a', id, weight: WHOLE, capacity: WHOLE, ttlMs: 60_000, waitTtlMs: 60_000, wait: true }
+}
+
+async function failure(work: () => Promise<unknown>): Promise<unknown> {
+  for (let round = 0; round < 1000; round += 1) {
+    try {
+      await work()
+    } catch (error) {
+      return error
+    }
+  }
+  throw new Error('it has not failed')
+}
+
+/** A file system of some pages, and the means to fill it to the last byte. */
+function smallDisk(): { disk: string; store: string; fill(): void; free(): void } {
+  const disk = temporaryDirectory()
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', disk])
+  onTestFinished(() => {
+    execFileSync('umount', ['-l', disk])
+  })
+  const filler = join(disk, 'filler')
+  const fill = (): void => {
+    writeFileSync(filler, '')
+    for (let size = 65_536; size >= 1;) {
+      try {
+        appendFileSync(filler, Buffer.alloc(size, 1))
+      } catch {
+        size = Math.floor(size / 2)
+      }
+    }
+  }
+  return { disk, store: join(disk, 'store'), fill, free: () => rmSync(filler) }
+}
+
+function becomeNobody(worker: Worker): Promise<void> {
+  return worker.do((_, id) => {
+    process.setgroups!([])
+    process.setgid!(id)
+    process.setuid!(id)
+  }, NOBODY)
+}
+
+function can(command: string, ...words: string[]): boolean {
+  try {
+    execFileSync(command, words, { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
