@@ -95,10 +95,25 @@ test('a waiter whose renewals are not answered loses its place, and hears it', a
   const { time, other, locks } = world({ plan: (verb) => (verb === 'renew' ? { lose: 'request' } : undefined) })
   await other.locks.acquire('a', { ttl: '10m' })
   const waiting = outcomeOf(locks.acquire('a'))
-  await time.advance(10_000)
+  // The place, and twice a request: the second in case that this process had stood still.
+  await time.advance(15_000)
   expect(waiting.settled).toBe(false)
   await time.advance(2000)
   expect(waiting.error).toMatchObject({ code: 'UNREACHABLE' })
+})
+
+test('a waiter that stood still for long takes a new place, and is not told that the coordinator was silent', async () => {
+  const { time, other, locks } = world()
+  const held = await other.locks.acquire('a', { ttl: '10m' })
+  const waiting = outcomeOf(locks.acquire('a'))
+  await time.advance(1000)
+  time.block(60_000)
+  await time.advance(100)
+  expect(waiting.settled).toBe(false)
+  void held.release()
+  await time.advance(100)
+  expect(waiting.error).toBeUndefined()
+  expect(waiting.settled).toBe(true)
 })
 
 test('a grant that comes later than it lasts is not handed out', async () => {

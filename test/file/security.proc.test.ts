@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync } from 'node:fs'
-import { homedir, userInfo } from 'node:os'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { file } from '../../src/backends/file/index.ts'
@@ -17,13 +17,10 @@ test('the directory of a user comes from the account, whatever the environment s
   expect(directoryIn({})).toBe(expected)
   expect(directoryIn({ HOME: '/nowhere', XDG_STATE_HOME: '/else', XDG_RUNTIME_DIR: '/run/x', TMPDIR: '/t' })).toBe(expected)
   expect(directoryIn({ ...process.env, HOME: '' })).toBe(expected)
-  expect(homedir()).toBeDefined()
 })
 
 test.each([0o000, 0o022, 0o077, 0o777])('with umask %o a store is its own user’s only', async (umask) => {
-  const root = temporaryDirectory()
-  // Otherwise a umask of 0777 would let nobody but root make anything in what it has made.
-  const store = join(root, 'store')
+  const store = join(temporaryDirectory(), 'store')
   const workers = crew(`file:${store}`)
   const worker = await workers.start()
   await worker.do((_, umask) => void process.umask(umask), umask)
@@ -46,7 +43,9 @@ test.each([0o022, 0o077])('with ?shared and umask %o the group of the directory 
   await worker.do((stage) => stage.acquire('a').then(() => {}))
   for (const [path, stat] of everythingIn(store)) {
     const mode = (stat.mode & 0o7777).toString(8)
-    expect(`${path} ${mode}`).toBe(`${path} ${stat.isDirectory() ? '2770' : '660'}`)
+    // Of a fence file only the name counts: others remove it, and never write to it.
+    const file = /fence\.\d+$/.test(path) ? expect.stringMatching(/ 6[046]0$/) : `${path} 660`
+    expect(`${path} ${mode}`).toEqual(stat.isDirectory() ? `${path} 2770` : file)
   }
 })
 

@@ -16,7 +16,7 @@ import type { Stage } from './worker.ts'
 import { Worker } from './worker.ts'
 
 /** How often to look whether everything is done. */
-const STEP_MS = 20
+const STEP_MS = 100
 
 export interface Outcome {
   readonly plan: Plan

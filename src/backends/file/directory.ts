@@ -67,6 +67,7 @@ export function prepareDirectory(given: string, shared: boolean): Modes {
     throw storeError(directory, error)
   }
   checkOwner(directory, shared)
+  checkOwner(join(directory, 's'), shared)
   checkFileSystem(directory)
   return modes
 }
