@@ -25,7 +25,10 @@ test('whatever the clocks do, elapsed time never goes back and is never less tha
       let last = from
       for (const { what, ms } of moves) {
         if (what === 'block') time.block(ms)
-        if (what === 'sleep') (runtime.sleep(ms), time.block(ms))
+        if (what === 'sleep') {
+          runtime.sleep(ms)
+          time.block(ms)
+        }
         if (what === 'jump') runtime.jumpWall(ms)
         const now = clock.now()
         const least = what === 'sleep' && ms > 20 ? last + ms - 20 : last

@@ -30,9 +30,9 @@ export interface World extends Process {
   readonly coordinator: Backend
   /** Another process. */
   readonly other: Process
-  process(options?: ProcessOptions): Process
+  readonly process: (options?: ProcessOptions) => Process
   /** Whether a newcomer would hold `name` right now. */
-  isFree(name: string): Promise<boolean>
+  readonly isFree: (name: string) => Promise<boolean>
 }
 
 /** Two processes on one coordinator: the one under test, with `options`, and an `other` one without a fault. */

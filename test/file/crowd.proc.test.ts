@@ -36,15 +36,23 @@ test('500 waiters in two processes cost next to nothing while they wait, and are
   await sleep(WATCHED_MS)
   const after = await cpu()
   const linesAfter = linesByInstance(collector)
-  const shares = after.map(({ user, system }, index) => (user - before[index]!.user + system - before[index]!.system) / 1e3 / WATCHED_MS)
-  const rates = [...linesAfter].map(([instance, lines]) => ((lines - (linesBefore.get(instance) ?? 0)) * 1000) / WATCHED_MS)
+  const shares = after.map(
+    ({ user, system }, index) => (user - before[index]!.user + system - before[index]!.system) / 1e3 / WATCHED_MS,
+  )
+  const rates = [...linesAfter].map(
+    ([instance, lines]) => ((lines - (linesBefore.get(instance) ?? 0)) * 1000) / WATCHED_MS,
+  )
 
   const startedAt = performance.now()
   await holder.do((stage) => stage.release('a'))
-  await Promise.all(pair.map((worker) => worker.do(({ kept }) => (kept.get('served') as Promise<unknown>).then(() => {}))))
+  await Promise.all(
+    pair.map((worker) => worker.do(({ kept }) => (kept.get('served') as Promise<unknown>).then(() => {}))),
+  )
   const servedMs = performance.now() - startedAt
   const percent = shares.map((share) => `${(100 * share).toFixed(2)} %`).join(' and ')
-  console.log(`while waiting: ${percent} of a core, ${rates.join(', ')} lines/s; all 500 served in ${servedMs.toFixed(0)} ms`)
+  console.log(
+    `while waiting: ${percent} of a core, ${rates.join(', ')} lines/s; all 500 served in ${servedMs.toFixed(0)} ms`,
+  )
 
   const history = workers.history()
   expect(history.beliefs).toHaveLength(2 * WAITERS + 1)

@@ -19,14 +19,22 @@ const AT_ONCE_MS = 10_000
 
 const waits = async (worker: Worker, name = 'a'): Promise<void> => {
   void worker.do((stage, name) => stage.acquire(name).then(() => stage.kept.set('granted', name)), name)
-  await until(() => worker.do(({ locks }) => locks.inspect('a').then((seen) => seen?.waiters.map(({ who }) => who.pid))).then((pids) => pids?.includes(worker.pid) ?? false))
+  await until(() =>
+    worker
+      .do(({ locks }) => locks.inspect('a').then((seen) => seen?.waiters.map(({ who }) => who.pid)))
+      .then((pids) => pids?.includes(worker.pid) ?? false),
+  )
 }
 const holds = (worker: Worker): Promise<boolean> => worker.do(({ kept }) => kept.has('granted'))
 const heldAtOnce = (worker: Worker): Promise<void> => until(() => holds(worker), 'the grant', AT_ONCE_MS)
 const acquires = (worker: Worker): Promise<void> => worker.do((stage) => stage.acquire('a').then(() => {}))
-const tries = (worker: Worker): Promise<boolean> => worker.do((stage) => stage.tryAcquire('a').then((hold) => hold !== undefined))
+const tries = (worker: Worker): Promise<boolean> =>
+  worker.do((stage) => stage.tryAcquire('a').then((hold) => hold !== undefined))
 
-async function people(count: number, options: WorkerOptions = {}): Promise<{ workers: Crew; line: Worker[]; store: string }> {
+async function people(
+  count: number,
+  options: WorkerOptions = {},
+): Promise<{ workers: Crew; line: Worker[]; store: string }> {
   const store = temporaryDirectory()
   const workers = crew(`file:${store}`, LONG)
   return { workers, store, line: await workers.startMany(count, options) }
@@ -93,7 +101,13 @@ test('a dead reader among several lets the writer in when the others have releas
   const { line } = await people(3)
   const [dying, reader, writer] = line as [Worker, Worker, Worker]
   const read = (worker: Worker): Promise<void> =>
-    worker.do((stage) => stage.locks.rw('a').read().acquire().then((lease) => void stage.kept.set('lease', lease)))
+    worker.do((stage) =>
+      stage.locks
+        .rw('a')
+        .read()
+        .acquire()
+        .then((lease) => void stage.kept.set('lease', lease)),
+    )
   await read(dying)
   await read(reader)
   await waits(writer)
@@ -148,7 +162,9 @@ test('a live holder in another network namespace is not taken for dead', async (
   const holder = await workers.start({ under: ['unshare', '-n'] })
   await acquires(holder)
   expect(await tries(other)).toBe(false)
-  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({ code: 'WAIT_TIMEOUT' })
+  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({
+    code: 'WAIT_TIMEOUT',
+  })
   await waits(other)
   await holder.do((stage) => stage.release('a'))
   await heldAtOnce(other)
@@ -181,7 +197,9 @@ test('a holder whose socket file was removed is not dead', async () => {
   await acquires(holder)
   for (const name of readdirSync(join(store, 's'))) rmSync(join(store, 's', name))
   expect(await tries(other)).toBe(false)
-  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({ code: 'WAIT_TIMEOUT' })
+  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({
+    code: 'WAIT_TIMEOUT',
+  })
   await holder.do((stage) => stage.release('a'))
   expect(await tries(other)).toBe(true)
 })
@@ -214,7 +232,9 @@ test('a holder that accepts no connection, and whose backlog is full, is not dea
   skip(refusal === 'EMFILE', 'too few open files are allowed to fill a backlog')
   expect(refusal).toBe('EAGAIN')
   expect(await tries(other)).toBe(false)
-  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({ code: 'WAIT_TIMEOUT' })
+  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({
+    code: 'WAIT_TIMEOUT',
+  })
   for (const each of callers) each.destroy()
   holder.continue()
   await waits(other)
@@ -237,7 +257,9 @@ test('a child that inherits the lifeline keeps the place of its dead parent unti
   expect(await tries(other)).toBe(false)
   await waits(other)
   expect(await tries(other)).toBe(false)
-  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({ code: 'WAIT_TIMEOUT' })
+  await expect(other.do((stage) => stage.acquire('a', { wait: '1500ms' }))).rejects.toMatchObject({
+    code: 'WAIT_TIMEOUT',
+  })
   expect(await holds(other)).toBe(false)
   kill(child)
   await heldAtOnce(other)

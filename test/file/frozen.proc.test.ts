@@ -27,7 +27,11 @@ const together = (count: number) => {
 const visitor = (worker: Worker, mode: 'exclusive' | 'shared'): Promise<Visitor> =>
   worker.do(async (stage, mode) => {
     const side = mode === 'shared' ? stage.locks.rw('a').read() : stage.locks.mutex('a')
-    const shape = { mode, weight: mode === 'shared' ? 1 : stage.holdfast.WHOLE, capacity: stage.holdfast.WHOLE } as const
+    const shape = {
+      mode,
+      weight: mode === 'shared' ? 1 : stage.holdfast.WHOLE,
+      capacity: stage.holdfast.WHOLE,
+    } as const
     const hold = (await stage.recorded('a', true, () => side.acquire(), shape))!
     stage.holds.set('a', hold)
     return { process: stage.process, hold: hold.id, fence: Number(hold.lease.fence), mode }
@@ -50,7 +54,13 @@ test('a holder that was stopped past its ttl finds out before its next guarded s
         check()
       } catch (error) {
         const { code, reason } = error as { code: string; reason: string }
-        stage.kept.set('end', { code, reason, aborted: signal.aborted, remainingMs: lease.remainingMs, state: lease.state })
+        stage.kept.set('end', {
+          code,
+          reason,
+          aborted: signal.aborted,
+          remainingMs: lease.remainingMs,
+          state: lease.state,
+        })
         return
       }
       stage.kept.set('lastAt', stage.now())

@@ -36,7 +36,9 @@ test('a minimum hold outlives a kill -9 of its process, and is not shortened by 
   const early = grantedAt(second)
   await first.kill()
   expect(await second.do((stage) => stage.locks.tryAcquire('a').then((lease) => lease === undefined))).toBe(true)
-  const seen = await second.do(({ locks }) => locks.inspect('a').then((seen) => seen!.holders.map(({ lingering }) => lingering)))
+  const seen = await second.do(({ locks }) =>
+    locks.inspect('a').then((seen) => seen!.holders.map(({ lingering }) => lingering)),
+  )
   expect(seen).toEqual([true])
   // The grant was some milliseconds before the release.
   expect(await early).toBeGreaterThan(releasedAt + STANDS_MS - 500)

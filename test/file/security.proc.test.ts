@@ -15,7 +15,9 @@ test('the directory of a user comes from the account, whatever the environment s
     execFileSync(process.execPath, ['--input-type=module', '-e', program], { env, encoding: 'utf8', cwd: '/' }).trim()
   const expected = join(userInfo().homedir, '.local/state/holdfast')
   expect(directoryIn({})).toBe(expected)
-  expect(directoryIn({ HOME: '/nowhere', XDG_STATE_HOME: '/else', XDG_RUNTIME_DIR: '/run/x', TMPDIR: '/t' })).toBe(expected)
+  expect(directoryIn({ HOME: '/nowhere', XDG_STATE_HOME: '/else', XDG_RUNTIME_DIR: '/run/x', TMPDIR: '/t' })).toBe(
+    expected,
+  )
   expect(directoryIn({ ...process.env, HOME: '' })).toBe(expected)
 })
 
@@ -25,7 +27,9 @@ test.each([0o000, 0o022, 0o077, 0o777])('with umask %o a store is its own userâ€
   const worker = await workers.start()
   await worker.do((_, umask) => void process.umask(umask), umask)
   await worker.do((stage) => stage.acquire('a').then(() => {}))
-  const modes = everythingIn(store).map(([path, stat]) => [path, (stat.mode & 0o7777).toString(8), stat.isDirectory()] as const)
+  const modes = everythingIn(store).map(
+    ([path, stat]) => [path, (stat.mode & 0o7777).toString(8), stat.isDirectory()] as const,
+  )
   expect(modes.length).toBeGreaterThanOrEqual(5)
   for (const [path, mode, directory] of modes) {
     const expected = directory ? '700' : '600'
@@ -35,21 +39,26 @@ test.each([0o000, 0o022, 0o077, 0o777])('with umask %o a store is its own userâ€
   }
 })
 
-test.each([0o022, 0o077])('with ?shared and umask %o the group of the directory may take part, and nobody else', async (umask) => {
-  const store = join(temporaryDirectory(), 'store')
-  const workers = crew(`file:${store}?shared`)
-  const worker = await workers.start()
-  await worker.do((_, umask) => void process.umask(umask), umask)
-  await worker.do((stage) => stage.acquire('a').then(() => {}))
-  for (const [path, stat] of everythingIn(store)) {
-    const mode = (stat.mode & 0o7777).toString(8)
-    // Of a fence file only the name counts: others remove it, and never write to it.
-    const file = /fence\.\d+$/.test(path) ? expect.stringMatching(/ 6[046]0$/) : `${path} 660`
-    expect(`${path} ${mode}`).toEqual(stat.isDirectory() ? `${path} 2770` : file)
-  }
-})
+test.each([0o022, 0o077])(
+  'with ?shared and umask %o the group of the directory may take part, and nobody else',
+  async (umask) => {
+    const store = join(temporaryDirectory(), 'store')
+    const workers = crew(`file:${store}?shared`)
+    const worker = await workers.start()
+    await worker.do((_, umask) => void process.umask(umask), umask)
+    await worker.do((stage) => stage.acquire('a').then(() => {}))
+    for (const [path, stat] of everythingIn(store)) {
+      const mode = (stat.mode & 0o7777).toString(8)
+      // Of a fence file only the name counts: others remove it, and never write to it.
+      const file = /fence\.\d+$/.test(path) ? expect.stringMatching(/ 6[046]0$/) : `${path} 660`
+      expect(`${path} ${mode}`).toEqual(stat.isDirectory() ? `${path} 2770` : file)
+    }
+  },
+)
 
-test('two users of one group exclude each other in a shared store, and a dead one is succeeded at once', async ({ skip }) => {
+test('two users of one group exclude each other in a shared store, and a dead one is succeeded at once', async ({
+  skip,
+}) => {
   skip(!ROOT, 'only root can become two other users')
   const root = temporaryDirectory()
   const group = 54_321
@@ -134,7 +143,20 @@ test('a hostile name is a name, and never a file', async () => {
   const root = temporaryDirectory()
   const store = join(root, 'store')
   const locks = connect(`file:${store}`)
-  const names = ['../../x', '/etc/passwd', '.', '..', 'log.1', 's/x', '$(touch x)', '%00', 'a\\b', '__proto__', 'Ã¼'.repeat(256), '"],["seal"]']
+  const names = [
+    '../../x',
+    '/etc/passwd',
+    '.',
+    '..',
+    'log.1',
+    's/x',
+    '$(touch x)',
+    '%00',
+    'a\\b',
+    '__proto__',
+    'Ã¼'.repeat(256),
+    '"],["seal"]',
+  ]
   const leases = await Promise.all(names.map((name) => locks.acquire(name)))
   const other = connect(`file:${store}`)
   for (const name of names) expect(await other.tryAcquire(name)).toBeUndefined()
@@ -154,7 +176,10 @@ test('a hostile name is a name, and never a file', async () => {
 test('a store holds no command line and no environment', async () => {
   const store = join(temporaryDirectory(), 'store')
   const workers = crew(`file:${store}`)
-  const worker = await workers.start({ env: { ...process.env, SECRET: 'correct-horse' }, node: ['--title=battery-staple'] })
+  const worker = await workers.start({
+    env: { ...process.env, SECRET: 'correct-horse' },
+    node: ['--title=battery-staple'],
+  })
   await worker.do((stage) => stage.locks.acquire('a').then(() => {}))
   const text = everythingIn(store)
     .filter(([, stat]) => stat.isFile())

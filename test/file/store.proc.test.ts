@@ -17,7 +17,9 @@ const NOBODY = 65_534
 const lost = (lease: Lease): Promise<string> =>
   new Promise((resolve) => void lease.on('lost', () => resolve((lease.signal.reason as { reason: string }).reason)))
 
-test('on a full disk leases end by their deadline, errors say so, and all is well when there is room again', async ({ skip }) => {
+test('on a full disk leases end by their deadline, errors say so, and all is well when there is room again', async ({
+  skip,
+}) => {
   skip(!ROOT, 'a small file system can be mounted by root only')
   const { store, fill, free } = smallDisk()
   const locks = connect(`file:${store}`, { ttl: '1500ms' })
@@ -118,10 +120,21 @@ test('a process without the right to the store hears that', async ({ skip }) => 
   }
   // And where it has it, all is well.
   const own = make('own', 0o700, NOBODY)
-  expect(await worker.do(({ holdfast }, url) => holdfast.connect(url).tryAcquire('a').then((lease) => lease?.state), `file:${own}`)).toBe('held')
+  expect(
+    await worker.do(
+      ({ holdfast }, url) =>
+        holdfast
+          .connect(url)
+          .tryAcquire('a')
+          .then((lease) => lease?.state),
+      `file:${own}`,
+    ),
+  ).toBe('held')
 })
 
-test('a file system that became read-only is an error that says so, and the lease ends by its deadline', async ({ skip }) => {
+test('a file system that became read-only is an error that says so, and the lease ends by its deadline', async ({
+  skip,
+}) => {
   skip(!ROOT, 'a file system can be mounted by root only')
   const { store, disk } = smallDisk()
   const locks = connect(`file:${store}`, { ttl: '1500ms' })
@@ -134,7 +147,10 @@ test('a file system that became read-only is an error that says so, and the leas
   // What was mounted is out of sight: for the holder it was moved away.
   expect(await ended).toBe('gone')
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk])
-  await expect(other.tryAcquire('a')).rejects.toMatchObject({ code: 'DENIED', message: expect.stringContaining('read-only') })
+  await expect(other.tryAcquire('a')).rejects.toMatchObject({
+    code: 'DENIED',
+    message: expect.stringContaining('read-only'),
+  })
 })
 
 test('under another clock a store in use is refused, and one at rest is not', async ({ skip }) => {

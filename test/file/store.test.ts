@@ -128,24 +128,21 @@ describe('after a restart of the machine', () => {
     ['empty', (path) => truncateSync(path, 0)],
     ['gone', (path) => rmSync(path)],
   ]
-  test.each(damages)(
-    'fences grow though the wall clock was set back and the last segment is %s',
-    async (_, damage) => {
-      const { clock, open, directory } = place()
-      const old = open()
-      let last = 0n
-      for (let n = 0; n < 20; n += 1) {
-        const holder = await held(old)
-        last = holder.fence
-        await old.leave(holder)
-        clock.advance(60_000)
-      }
-      clock.reboot(-365 * 86_400_000)
-      damage(newestSegment(directory))
-      const next = await held(open())
-      expect(next.fence).toBeGreaterThan(last)
-    },
-  )
+  test.each(damages)('fences grow though the wall clock was set back and the last segment is %s', async (_, damage) => {
+    const { clock, open, directory } = place()
+    const old = open()
+    let last = 0n
+    for (let n = 0; n < 20; n += 1) {
+      const holder = await held(old)
+      last = holder.fence
+      await old.leave(holder)
+      clock.advance(60_000)
+    }
+    clock.reboot(-365 * 86_400_000)
+    damage(newestSegment(directory))
+    const next = await held(open())
+    expect(next.fence).toBeGreaterThan(last)
+  })
 
   test('fences grow over many restarts at which the clock is set back each time', async () => {
     const { clock, open, directory } = place()
@@ -237,20 +234,23 @@ describe('a directory that is taken away', () => {
       },
     ],
   ]
-  test.each(ways)('%s: the holder is told, and newcomers meet in a fresh store, with larger fences', async (_, take) => {
-    const { clock, open, directory } = place()
-    const backend = open()
-    const holder = await held(backend)
-    take(directory)
-    // It looks for its path now and then, far more often than it renews.
-    clock.advance(1000)
-    const newcomer = open()
-    const next = await held(newcomer)
-    expect(next.fence).toBeGreaterThan(holder.fence)
-    expect((await backend.renew(holder, TTL_MS)).state).toBe('lost')
-    expect(await isFree(backend)).toBe(false)
-    expect((await newcomer.renew(next, TTL_MS)).state).toBe('held')
-  })
+  test.each(ways)(
+    '%s: the holder is told, and newcomers meet in a fresh store, with larger fences',
+    async (_, take) => {
+      const { clock, open, directory } = place()
+      const backend = open()
+      const holder = await held(backend)
+      take(directory)
+      // It looks for its path now and then, far more often than it renews.
+      clock.advance(1000)
+      const newcomer = open()
+      const next = await held(newcomer)
+      expect(next.fence).toBeGreaterThan(holder.fence)
+      expect((await backend.renew(holder, TTL_MS)).state).toBe('lost')
+      expect(await isFree(backend)).toBe(false)
+      expect((await newcomer.renew(next, TTL_MS)).state).toBe('held')
+    },
+  )
 
   test('its lease says that it is gone', async () => {
     const { open, directory } = place()
@@ -315,7 +315,10 @@ describe('what does not belong into a store', () => {
     const { open, directory } = place()
     mkdirSync(join(directory, 's'), { recursive: true, mode: 0o700 })
     writeFileSync(join(directory, 'log.7'), text)
-    await expect(open().join(entry())).rejects.toMatchObject({ code: 'STORE_DAMAGED', message: expect.stringContaining('log.7') })
+    await expect(open().join(entry())).rejects.toMatchObject({
+      code: 'STORE_DAMAGED',
+      message: expect.stringContaining('log.7'),
+    })
     expect(readFileSync(join(directory, 'log.7'), 'utf8')).toBe(text)
   })
 
@@ -425,5 +428,8 @@ function seal(directory: string): void {
 
 function nul(path: string, from: number): void {
   const bytes = readFileSync(path)
-  writeFileSync(path, Buffer.concat([bytes.subarray(0, Math.max(0, from)), Buffer.alloc(bytes.length - Math.max(0, from))]))
+  writeFileSync(
+    path,
+    Buffer.concat([bytes.subarray(0, Math.max(0, from)), Buffer.alloc(bytes.length - Math.max(0, from))]),
+  )
 }

@@ -223,7 +223,9 @@ function serve(setup: Setup): void {
   const stage = new Stage(setup)
   const say = (message: object): void =>
     // A fence is below 2^53, so it is a number where JSON knows no other.
-    void process.stdout.write(`${JSON.stringify(message, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}\n`)
+    void process.stdout.write(
+      `${JSON.stringify(message, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}\n`,
+    )
   const lines = createInterface({ input: process.stdin })
   lines.on('line', (line) => {
     const { id, act, word } = JSON.parse(line) as Call

@@ -90,7 +90,12 @@ export class Crew {
   /** What all processes, and `more` than they, have written down. */
   history(more: readonly Event[] = []): History {
     const paths = this.workers.map(({ name }) => join(this.#directory, `${name}.ndjson`))
-    const events = [...readEvents(paths), ...this.#events, ...more, { kind: 'end', process: 'test', at: machineNow() } as const]
+    const events = [
+      ...readEvents(paths),
+      ...this.#events,
+      ...more,
+      { kind: 'end', process: 'test', at: machineNow() } as const,
+    ]
     return historyOf(events.sort((a, b) => a.at - b.at))
   }
 

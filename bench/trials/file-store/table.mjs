@@ -76,7 +76,7 @@ export async function open(dir) {
       queue.push({ verb, resolve, reject })
       if (!flushing) {
         flushing = true
-        queueMicrotask(flush)
+        queueMicrotask(() => void flush())
       }
     })
   }

@@ -18,7 +18,10 @@ export interface Ended {
 
 export class Command {
   readonly pid: number
+  /** Ended, and all that it wrote is read: also what it left running has closed it. */
   readonly ended: Promise<Ended>
+  /** Ended. */
+  readonly gone: Promise<void>
   stdout = ''
   stderr = ''
   readonly #child
@@ -34,6 +37,7 @@ export class Command {
     this.#child.stdin.end(options.input)
     this.#child.stdout.setEncoding('latin1').on('data', (text: string) => (this.stdout += text))
     this.#child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
+    this.gone = new Promise((done) => this.#child.once('exit', () => done()))
     this.ended = new Promise((done) => {
       this.#child.once('close', (code, signal) => done({ code, signal, stdout: this.stdout, stderr: this.stderr }))
     })
@@ -59,7 +63,7 @@ export class Place {
       for (const command of this.#commands) command.kill('SIGCONT')
       for (const command of this.#commands) command.kill('SIGKILL')
       // What they ran ends with them, by their guardians.
-      await Promise.all(this.#commands.map((command) => command.ended))
+      await Promise.all(this.#commands.map((command) => command.gone))
       rmSync(this.dir, { recursive: true, force: true })
     })
   }
