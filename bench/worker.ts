@@ -98,10 +98,12 @@ serve(
         }
       }
       await sleep(Math.max(0, (startAt - now()) / 1e6))
+      const usage = sleep(warmMs).then(() => process.cpuUsage())
       const all = Promise.all(Array.from({ length: tasks }, (_, index) => task(index)))
       await Promise.race([all, sleep(warmMs + ms + 300)])
       for (const [index, asked] of waiting) turns.push([process.pid * 100 + index, asked, Infinity, Infinity])
-      return turns
+      const { user, system } = process.cpuUsage(await usage)
+      return { turns, cpu: user + system }
     },
 
     /** W4, W7 */

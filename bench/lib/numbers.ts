@@ -23,6 +23,6 @@ export function short(value: number): string {
 /** `median (min..max)` */
 export function spread(samples: readonly number[], unit = ''): string {
   if (samples.every((each) => Number.isNaN(each))) return ''
-  if (samples.length === 1 || quantile(samples, 0) === quantile(samples, 1)) return `${short(median(samples))}${unit}`
-  return `${short(median(samples))}${unit} (${short(quantile(samples, 0))}..${short(quantile(samples, 1))})`
+  const [low, high] = [short(quantile(samples, 0)), short(quantile(samples, 1))]
+  return `${short(median(samples))}${unit}${low === high ? '' : ` (${low}..${high})`}`
 }

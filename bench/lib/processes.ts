@@ -77,6 +77,12 @@ export class Worker {
     return answer as Promise<T>
   }
 
+  /** What it has used of the processor so far, in microseconds. */
+  async cpu(): Promise<number> {
+    const { cpu } = await this.ask<{ cpu: NodeJS.CpuUsage }>('usage')
+    return cpu.user + cpu.system
+  }
+
   async end(): Promise<void> {
     if (this.child.connected) this.child.disconnect()
     const late = setTimeout(() => this.child.kill('SIGKILL'), 10_000)

@@ -1,4 +1,5 @@
 /** W1, W2, W3, W3T: how long a pair of acquire and release takes, alone, with many names, and where many want one name. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Turn } from '../worker.ts'
 import { median, quantile, sum } from './numbers.ts'
 import { now } from './processes.ts'
@@ -16,6 +17,12 @@ const OVERTAKE_NS = 1e6
 const MEMORY = ['memory:', 'async-mutex']
 const FILE = ['file:', 'proper-lockfile', 'live-mutex', 'bare log', 'bare node:sqlite']
 
+interface Greedy {
+  readonly turns: readonly Turn[]
+  /** Microseconds. */
+  readonly cpu: number
+}
+
 const p50 = ({ p50 }: Sample): number => p50!
 const perOperation = ({ rate }: Sample): number => 1 / rate!
 
@@ -29,6 +36,7 @@ const RATE = [{ key: 'rate', title: 'pairs/s' }]
 const BURST = [...RATE, { key: 'cpu', title: 'CPU µs' }]
 const CONTENDED = [
   { key: 'rate', title: 'acquisitions/s' },
+  { key: 'cpu', title: 'CPU µs' },
   { key: 'handOver', title: 'hand-over p50 µs' },
   { key: 'longest', title: 'longest wait ms' },
   { key: 'overtakes', title: 'overtakes per 1,000' },
@@ -54,12 +62,19 @@ const alone =
 const together =
   (think: boolean): Measure =>
   (setup, name) =>
-    withWorkers(setup, name, PROCESSES, async (workers) => {
+    withWorkers(setup, name, PROCESSES, async (workers, broker) => {
       const { warmMs, ms } = times(setup, 1500)
       const options = { startAt: now() + 1e8, warmMs, ms, tasks: TASKS, think }
-      const turns = await Promise.all(workers.map((worker) => worker.ask<Turn[]>('greedy', options)))
-      const seen = judge(turns.flat(), options.startAt + warmMs * 1e6, ms)
-      return name.startsWith('bare') ? { rate: seen['rate']! } : seen
+      const before = sleep(warmMs + 100).then(() => broker?.cpu())
+      const answers = await Promise.all(workers.map((worker) => worker.ask<Greedy>('greedy', options)))
+      const brokerUs = broker ? (await broker.cpu()) - (await before)! : 0
+      const seen = judge(
+        answers.flatMap(({ turns }) => turns),
+        options.startAt + warmMs * 1e6,
+        ms,
+      )
+      const cpu = (sum(answers.map((each) => each.cpu)) + brokerUs) / ((seen['rate']! * ms) / 1e3)
+      return name.startsWith('bare') ? { rate: seen['rate']! } : { ...seen, cpu }
     })
 
 function times({ quick }: Setup, ms: number): { warmMs: number; ms: number } {

@@ -15,7 +15,7 @@ export interface DeadlineEvents {
   /** The lease lasts so much longer, from now. */
   moved(remainingMs: number): void
   /** Ask the command to end. */
-  ask(remainingMs: number): void
+  ask(killInMs: number): void
   /** Kill it. */
   kill(): void
 }
@@ -25,6 +25,8 @@ export class Deadline {
   readonly #killAfterMs: number
   readonly #events: DeadlineEvents
   readonly #forget: () => void
+  /** When to ask, and, once asked, when to kill. Readings of the monotonic clock. */
+  #askAt: number
   #killAt = Infinity
   #killed = false
   #timer: NodeJS.Timeout | undefined
@@ -33,10 +35,16 @@ export class Deadline {
     this.#lease = lease
     this.#killAfterMs = killAfterMs
     this.#events = events
+    this.#askAt = performance.now() + lease.remainingMs - killAfterMs
     const renewed = (message: unknown): void => {
       const event = message as HoldfastEvents['holdfast:renew']
-      if (event.fence !== lease.fence || event.name !== lease.name || this.#killAt !== Infinity) return
-      events.moved(event.remainingMs)
+      if (event.fence !== lease.fence || event.name !== lease.name) return
+      // A renewal that came too late changes nothing. We may have been stopped meanwhile:
+      // 1. stopped;  2. the guardian asks the command to end;  3. continued, we renew;  4. it exits with 0, half done.
+      if (performance.now() < this.#askAt) {
+        this.#askAt = performance.now() + event.remainingMs - killAfterMs
+        events.moved(event.remainingMs)
+      }
       this.look()
     }
     subscribe('holdfast:renew', renewed)
@@ -49,7 +57,7 @@ export class Deadline {
 
   /** Whether the command was, or had to be, ended. By the clock: we, and its timers, may have been stopped. */
   get over(): boolean {
-    return this.#killAt !== Infinity || this.#lease.remainingMs <= this.#killAfterMs
+    return performance.now() >= this.#askAt || this.#lease.remainingMs <= this.#killAfterMs
   }
 
   /** Draw the consequence of what the clock shows. */
@@ -58,17 +66,18 @@ export class Deadline {
     if (this.#killed) return
     const left = this.#lease.remainingMs
     const now = performance.now()
-    if (left <= 0 || now >= this.#killAt) {
+    const first = this.over && this.#killAt === Infinity
+    if (first) {
+      this.#askAt = Math.min(this.#askAt, now)
+      this.#killAt = Math.min(now + left, this.#askAt + this.#killAfterMs)
+    }
+    if (now >= this.#killAt || left <= 0) {
       this.#killed = true
-      this.#killAt = Math.min(this.#killAt, now)
       return this.#events.kill()
     }
-    if (left <= this.#killAfterMs && this.#killAt === Infinity) {
-      this.#killAt = now + left
-      this.#events.ask(left)
-    }
-    const next = this.#killAt === Infinity ? left - this.#killAfterMs : this.#killAt - now
-    this.#timer = setTimeout(() => this.look(), Math.min(next, LONGEST_SLEEP_MS))
+    if (first) this.#events.ask(this.#killAt - now)
+    const next = (this.#killAt === Infinity ? this.#askAt : this.#killAt) - now
+    this.#timer = setTimeout(() => this.look(), Math.max(1, Math.min(next, LONGEST_SLEEP_MS)))
   }
 
   /** How long until the kill. */

@@ -166,11 +166,10 @@ async function hold(task: Task, path: string, lease: Lease, signals: Signals, gu
   const child = new Child(order, origin, (self) => guard.tell({ about: 'child', child: self }))
   const deadline = new Deadline(lease, task.killAfterMs, {
     moved: tellDeadline,
-    ask(remainingMs) {
+    ask(killInMs) {
       guard.tell({ about: 'asked' })
-      say(
-        `"${clean(task.name)}" was not renewed and ends in ${seconds(remainingMs)}; the command is asked to end (${task.signal})`,
-      )
+      const next = `the command is asked to end (${task.signal}), and killed in ${seconds(killInMs)}`
+      say(`"${clean(task.name)}" was not renewed in time; ${next}`)
       child.tree.signal(task.signal)
     },
     kill: () => void child.tree.kill(),

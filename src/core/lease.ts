@@ -217,9 +217,9 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.assertHeld()
     // A reader from here on, answered or not: once it is asked for, others may be let in at any moment.
     this.#mode = 'shared'
-    const { state } = await this.#ask((signal) => this.#session.backend.lighten(this.claim, 1, signal))
+    const answer = await this.#ask((signal) => this.#session.backend.lighten(this.claim, 1, signal))
     // That is no new lease: the deadline and the next renewal stay where they were.
-    if (state === 'held') this.#lightened = true
+    if (this.#isOurs(answer)) this.#lightened = true
     else this.#gone()
     this.assertHeld()
   }
@@ -257,7 +257,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#look()
     // Reported lost is lost, and released is released, whatever a late answer says.
     if (this.#over()) return
-    if (renewal.state !== 'held') return this.#gone()
+    if (!this.#isOurs(renewal)) return this.#gone()
     this.#validUntil = Math.max(this.#validUntil, validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs))
     // A coordinator may keep it for less than was asked.
     this.renewAt = sentAt + Math.min(this.intervalMs, askedMs / 3, renewal.ttlMs / 3)
@@ -311,6 +311,15 @@ export class CoreLease implements InnerLease, Charge, Closable {
 
   #over(): boolean {
     return this.#state === 'lost' || this.#state === 'released'
+  }
+
+  /**
+   * Whether this lease is what the coordinator says is held: the same owner token, and the same ticket.
+   * 1. An operator evicts our entry;  2. another one holds;  3. our join arrives once more, late or doubled, and draws a new
+   * ticket;  4. that ticket holds. To go on with the old fence would be to have held beside the other one.
+   */
+  #isOurs(renewal: Renewal): renewal is Extract<Renewal, { state: 'held' }> {
+    return renewal.state === 'held' && renewal.fence === this.fence
   }
 
   /** The coordinator does not know it any more. What has ended meanwhile has ended for its own reason. */

@@ -159,16 +159,23 @@ export class Session {
       const limit = this.agenda.at(this.clock.now() + requestTimeoutMs, () => {
         const text = `the coordinator (${this.backend.kind}) did not answer within ${seconds(requestTimeoutMs)}`
         const error = new UnreachableError(lock, text)
+        alive()
         controller.abort(error)
         reject(error)
       })
+      // Whoever awaits the answer must hear of its absence: a program must not end in the middle of `close`.
+      const alive = this.agenda.keepAlive()
+      const answered = (): void => {
+        alive()
+        limit.cancel()
+      }
       verb(controller.signal).then(
         (value) => {
-          limit.cancel()
+          answered()
           resolve(value)
         },
         (error: unknown) => {
-          limit.cancel()
+          answered()
           reject(error)
         },
       )

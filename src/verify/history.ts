@@ -48,6 +48,8 @@ export interface Granted extends OfHold {
   readonly mode: Mode
   readonly weight: number
   readonly capacity: number
+  /** How long the lease was asked for. A deadline is never further away than this. */
+  readonly ttlMs: number
   readonly until: number
 }
 
@@ -137,6 +139,11 @@ export interface Holds extends OfEntry {
   readonly kind: 'holds'
 }
 
+/** The coordinator tells an entry that it waits. */
+export interface Waits extends OfEntry {
+  readonly kind: 'waits'
+}
+
 /** An entry became lighter. */
 export interface Lightened extends OfEntry {
   readonly kind: 'lightened'
@@ -188,6 +195,7 @@ export type Event =
   | Healed
   | Entered
   | Holds
+  | Waits
   | Lightened
   | Lingers
   | Evicted
@@ -343,6 +351,7 @@ export function historyOf(events: readonly Event[]): History {
       case 'healed':
       case 'entered':
       case 'holds':
+      case 'waits':
       case 'lightened':
       case 'lingers':
       case 'left':

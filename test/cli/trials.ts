@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-export const MAIN: string = resolve('dist/cli/main.js')
+const MAIN = resolve('dist/cli/main.js')
 const HOOK = resolve('test/cli/kill-self.mjs')
 
 /** What a command may look like. `note` writes down a pid; each touches `up` when all of it runs. */
@@ -74,34 +74,37 @@ export async function trial(blow: Blow, tree: string, ttl = '30'): Promise<Outco
     first.kill(signal)
   }
   const look = LOOK.replace('MARK', mark)
+  let second: ChildProcess | undefined
+  const startSecond = (): void => void (second = wrapper(dir, [], look, {}))
   const wait = async (file: string): Promise<void> => {
     while (!existsSync(join(dir, file))) await sleep(1)
   }
   switch (blow.kind) {
     case 'settled':
       await wait('up')
-      wrapper(dir, [], look, {})
+      startSecond()
       await sleep(QUEUED_MS + blow.afterMs)
       strike('SIGKILL')
       break
     case 'anywhere':
       await sleep(blow.afterMs)
       strike('SIGKILL')
-      wrapper(dir, [], look, {})
+      startSecond()
       break
     case 'at-start':
       await ended
       blowAt = now()
-      wrapper(dir, [], look, {})
+      startSecond()
       break
     case 'stopped':
       await wait('up')
-      wrapper(dir, [], look, {})
+      startSecond()
       strike('SIGSTOP')
   }
   await wait('done')
   first.kill('SIGCONT')
   const how = await ended
+  if (second?.exitCode === null) await new Promise((done) => second?.once('exit', done))
   const seen = readFileSync(join(dir, 'seen'), 'utf8').split('\n')
   // And nothing may come to life later: a process that was forked, and became the command only then.
   await sleep(50)
@@ -146,7 +149,7 @@ function now(): number {
   return performance.timeOrigin + performance.now()
 }
 
-export function randomBlow(random: () => number): Blow {
+function randomBlow(random: () => number): Blow {
   const kind = random()
   if (kind < 0.4) return { kind: 'settled', afterMs: random() * 150 }
   if (kind < 0.7) return { kind: 'anywhere', afterMs: random() * 200 }

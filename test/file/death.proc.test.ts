@@ -252,7 +252,7 @@ test('a child that inherits the lifeline keeps the place of its dead parent unti
     const { spawn } = process.getBuiltinModule('node:child_process')
     return spawn('sleep', ['600'], { stdio: ['ignore', 'ignore', 'ignore', backend.lifeline()] }).pid!
   }, store)
-  onTestFinished(() => void kill(child))
+  onTestFinished(() => kill(child))
   await parent.kill()
   expect(await tries(other)).toBe(false)
   await waits(other)

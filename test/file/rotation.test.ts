@@ -12,9 +12,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Entry } from '../../src/backend.ts'
+import type { Entry, Held } from '../../src/backend.ts'
 import { decodeLine, eachLine, encodeLine } from '../../src/backends/file/line.ts'
 import type { Line, Verb } from '../../src/backends/file/line.ts'
+import type { FileClock } from '../../src/backends/file/clock.ts'
 import type { LogEvents } from '../../src/backends/file/log.ts'
 import { Log } from '../../src/backends/file/log.ts'
 import type { ReplicaState } from '../../src/backends/file/replica.ts'
@@ -31,7 +32,7 @@ const QUIET: LogEvents = { applied: () => {}, skipped: () => {} }
 interface Place {
   readonly directory: string
   readonly clock: FakeClock
-  open(instance: string, events?: Partial<LogEvents>): Log
+  open(instance: string, events?: Partial<LogEvents>, clock?: FileClock): Log
 }
 
 function place(): Place & Disposable {
@@ -42,8 +43,8 @@ function place(): Place & Disposable {
   return {
     directory,
     clock,
-    open: (instance, events = {}) => {
-      const log = new Log(directory, modes, instance, clock, { ...QUIET, ...events })
+    open: (instance, events = {}, own = clock) => {
+      const log = new Log(directory, modes, instance, own, { ...QUIET, ...events })
       logs.push(log)
       return log
     },
@@ -125,6 +126,19 @@ test('who was stopped between its look and its making of a segment does not fork
   expect(segments(here.directory)).toEqual([5, 6])
 })
 
+test('who goes on from a store that was removed makes nothing in the fresh one', () => {
+  using here = place()
+  const old = here.open('old')
+  old.exchange([join_('a', 'old')])
+  appendFileSync(join(here.directory, 'log.1'), encodeLine({ instance: 'x', now: here.clock.now(), verbs: [['seal']] }))
+  unlinkSync(join(here.directory, 'log.1'))
+  const fresh = here.open('fresh')
+  expect(fresh.exchange([join_('a', 'fresh')])).toMatchObject([{ state: 'held' }])
+  expect(old.exchange([['renew', { name: 'a', id: 'old' }, 10_000]])).toEqual([{ state: 'lost' }])
+  expect(segments(here.directory)).toEqual([1])
+  expect(fresh.exchange([['renew', { name: 'a', id: 'fresh' }, 10_000]])).toMatchObject([{ state: 'held' }])
+})
+
 test('who slept over many segments catches up, and knows that it has missed something', () => {
   using here = place()
   let skips = 0
@@ -140,6 +154,35 @@ test('who slept over many segments catches up, and knows that it has missed some
   other.sync()
   expect(stateOf(sleeper)).toBe(stateOf(other))
   expect(sleeper.replica.table.seatCount).toBe(101)
+})
+
+test.each([
+  ['another time namespace', (clock: FakeClock) => clock.elsewhere('two').identity],
+  ['another boot id', () => ({ boot: 'of a container', namespace: 'one' })],
+])('who joins just when %s takes over a store at rest is not forgotten', (_, identityOf) => {
+  // The stranger reads its clock before each of its steps: at one of them somebody joins.
+  for (let step = 1; step <= 6; step += 1) {
+    using here = place()
+    const local = here.open('local')
+    local.exchange([join_('a', 'gone')])
+    local.exchange([['leave', { name: 'a', id: 'gone' }, 0]])
+    let steps = 0
+    let joined: unknown
+    const now = () => {
+      steps += 1
+      if (steps === step) joined = attempt(() => local.exchange([join_('a', 'local')])[0])
+      return here.clock.now()
+    }
+    const stranger = attempt(() => {
+      const log = here.open('stranger', {}, { now, identity: identityOf(here.clock) })
+      return log.exchange([join_('a', 'stranger', { wait: false })])[0]
+    })
+    const outcomes = [joined, stranger].map((each) => (each as { state?: string; code?: string } | undefined) ?? {})
+    const holders = outcomes.filter(({ state }) => state === 'held')
+    expect(holders.length, `step ${step}: ${JSON.stringify(outcomes.map(({ state, code }) => state ?? code))}`).toBe(1)
+    const others = outcomes.filter(({ state }) => state !== 'held' && state !== undefined)
+    expect(others.length).toBe(0)
+  }
 })
 
 test('a segment is sealed when it has grown long, and not before', () => {
@@ -183,8 +226,8 @@ test('fences are reserved on disk before one of them is used', () => {
   using here = place()
   const log = here.open('one')
   for (let n = 0; n < 20; n += 1) {
-    const [standing] = log.exchange([join_('a', `${n}`)]) as [{ fence: bigint }]
-    const fence = Number(standing.fence)
+    const [standing] = log.exchange([join_('a', `${n}`)])
+    const fence = Number((standing as Held).fence)
     log.reserve(fence)
     const reserved = readdirSync(here.directory).flatMap((name) => /^fence\.(\d+)$/.exec(name)?.[1] ?? [])
     expect(reserved).toHaveLength(1)
@@ -306,6 +349,15 @@ test('a line is read as it was written, and no part of it is', () => {
     }),
   )
 })
+
+/** What it answers, or the error that it throws. */
+function attempt(work: () => unknown): unknown {
+  try {
+    return work()
+  } catch (error) {
+    return error
+  }
+}
 
 /** What must be true of any table. */
 function consistent(table: Table): void {

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import type { Stats } from 'node:fs'
 import { chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -190,7 +191,7 @@ test('a store holds no command line and no environment', async () => {
   expect(text).not.toContain(process.execPath)
 })
 
-function everythingIn(directory: string): [path: string, stat: ReturnType<typeof statSync>][] {
+function everythingIn(directory: string): [path: string, stat: Stats][] {
   const paths = readdirSync(directory, { recursive: true }).map((name) => join(directory, String(name)))
   return [directory, ...paths].map((path) => [path, statSync(path)])
 }

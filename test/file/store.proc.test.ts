@@ -47,8 +47,9 @@ test('on a full disk leases end by their deadline, errors say so, and all is wel
 test('a disk that is full just when a segment ends stops everybody, and loses nothing', async ({ skip }) => {
   skip(!ROOT, 'a small file system can be mounted by root only')
   const { store, fill, free } = smallDisk()
-  const [one, two, three] = [1, 2, 3].map(() => file({ directory: store }))
-  onTestFinished(async () => void (await Promise.all([one, two, three].map((each) => each?.close()))))
+  const opened = [1, 2, 3].map(() => file({ directory: store }))
+  onTestFinished(async () => void (await Promise.all(opened.map((each) => each.close()))))
+  const [one, two, three] = opened
   const holder = entry('holder')
   const { fence } = (await one!.join(holder)) as Held
   expect((await two!.join(entry('waiter'))).state).toBe('waiting')
@@ -141,12 +142,12 @@ test('a file system that became read-only is an error that says so, and the leas
   onTestFinished(() => locks.close())
   const lease = await locks.acquire('a')
   const ended = lost(lease)
-  execFileSync('umount', ['-l', disk])
+  run('umount', '-l', disk)
   const other = connect(`file:${store}`)
   onTestFinished(() => other.close())
   // What was mounted is out of sight: for the holder it was moved away.
   expect(await ended).toBe('gone')
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk])
+  run('mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk)
   await expect(other.tryAcquire('a')).rejects.toMatchObject({
     code: 'DENIED',
     message: expect.stringContaining('read-only'),
@@ -186,9 +187,9 @@ async function failure(work: () => Promise<unknown>): Promise<unknown> {
 /** A file system of some pages, and the means to fill it to the last byte. */
 function smallDisk(): { disk: string; store: string; fill(): void; free(): void } {
   const disk = temporaryDirectory()
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', disk])
+  run('mount', '-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', disk)
   onTestFinished(() => {
-    execFileSync('umount', ['-l', disk])
+    run('umount', '-l', disk)
   })
   const filler = join(disk, 'filler')
   const fill = (): void => {
@@ -212,9 +213,13 @@ function becomeNobody(worker: Worker): Promise<void> {
   }, NOBODY)
 }
 
+function run(command: string, ...words: string[]): void {
+  execFileSync(command, words, { stdio: 'ignore' })
+}
+
 function can(command: string, ...words: string[]): boolean {
   try {
-    execFileSync(command, words, { stdio: 'ignore' })
+    run(command, ...words)
     return true
   } catch {
     return false

@@ -157,6 +157,51 @@ describe('after a restart of the machine', () => {
   })
 })
 
+describe('under another boot id, while the clock has not gone back, as in a container that has one of its own', () => {
+  const hidden = (clock: FakeClock): FileOptions => ({
+    clock: { now: () => clock.now(), identity: { boot: 'of a container', namespace: 'one' } },
+  })
+
+  test('a store in use is refused, and its holder goes on', async () => {
+    const { clock, open } = place()
+    const backend = open()
+    const holder = await held(backend)
+    await expect(open(hidden(clock)).join(entry())).rejects.toMatchObject({
+      code: 'STORE_MISMATCH',
+      message: expect.stringMatching(/boot id.*container/),
+    })
+    expect((await backend.renew(holder, TTL_MS)).state).toBe('held')
+  })
+
+  test('leases end with their ttl, and minimum holds go on', async () => {
+    const { clock, open } = place()
+    const backend = open()
+    const holder = await held(backend)
+    const once = await held(backend, { name: 'b' })
+    await backend.leave(once, { lingerMs: 2 * TTL_MS })
+    clock.advance(TTL_MS)
+    const stranger = open(hidden(clock))
+    const next = await held(stranger)
+    expect(next.fence).toBeGreaterThan(holder.fence)
+    expect((await stranger.join(entry({ name: 'b' }))).state).toBe('refused')
+    await expect(backend.renew(holder, TTL_MS)).rejects.toMatchObject({ code: 'STORE_MISMATCH' })
+    clock.advance(TTL_MS)
+    expect((await stranger.join(entry({ name: 'b' }))).state).toBe('held')
+  })
+
+  test('a store that nobody uses is taken over and given back, and its fences grow', async () => {
+    const { clock, open } = place()
+    const [one, two] = [open(), open(hidden(clock))]
+    let last = 0n
+    for (const backend of [one, two, one, two]) {
+      const holder = await held(backend)
+      expect(holder.fence).toBeGreaterThan(last)
+      last = holder.fence
+      await backend.leave(holder)
+    }
+  })
+})
+
 test('fences grow though the wall clock is set back while the store is in use', async () => {
   const { clock, open } = place()
   const backend = open()
@@ -309,8 +354,8 @@ describe('what does not belong into a store', () => {
 
   test.each([
     ['garbage', 'this is no log\n'],
-    ['a header with a broken checksum', `${encodeText('{"format":1}').toString().replace('format', 'formaT')}`],
-    ['a header without a state', encodeText('{"format":1}').toString()],
+    ['a header with a broken checksum', encodeText('{"format":1}').toString().replace('format', 'formaT')],
+    ['a header without a state', encodeText(JSON.stringify({ format: 1, ...fakeClock().identity })).toString()],
   ])('a segment that begins with %s is damaged, and stays as it is', async (_, text) => {
     const { open, directory } = place()
     mkdirSync(join(directory, 's'), { recursive: true, mode: 0o700 })
@@ -320,6 +365,18 @@ describe('what does not belong into a store', () => {
       message: expect.stringContaining('log.7'),
     })
     expect(readFileSync(join(directory, 'log.7'), 'utf8')).toBe(text)
+  })
+
+  test('a segment that was cut off in its state by a crash of the machine is begun anew, with larger fences', async () => {
+    const { open, directory, clock } = place()
+    const old = open()
+    const before = await held(old)
+    const path = newestSegment(directory)
+    const [, header = ''] = readFileSync(path, 'utf8').split('\n')
+    truncateSync(path, header.length + 40)
+    await expect(open().join(entry())).rejects.toMatchObject({ code: 'STORE_DAMAGED' })
+    clock.reboot(-1000)
+    expect((await held(open())).fence).toBeGreaterThan(before.fence)
   })
 
   test('torn lines between the lines of others hurt nobody', async () => {
@@ -336,7 +393,7 @@ describe('what does not belong into a store', () => {
       expect((await backend.renew(holder, TTL_MS)).state).toBe('held')
       expect((await other.join(waiter)).state).toBe('waiting')
     }
-    for (const text of ['\0'.repeat(100), '\n\n\n', `${'x'.repeat(200_000)}`, '["x",1,1,[]] 00000000', '[1] 1']) {
+    for (const text of ['\0'.repeat(100), '\n\n\n', 'x'.repeat(200_000), '["x",1,1,[]] 00000000', '[1] 1']) {
       appendFileSync(newestSegment(directory), text)
       expect((await one.renew(holder, TTL_MS)).state).toBe('held')
     }

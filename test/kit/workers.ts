@@ -41,7 +41,7 @@ export class WorkerGone extends Error {
 }
 
 /** What was thrown in a worker. */
-export class WorkerError extends Error {
+class WorkerError extends Error {
   readonly code: string | undefined
 
   constructor({ name, code, message, stack }: { name: string; code?: string; message: string; stack?: string }) {
@@ -148,7 +148,7 @@ export class Worker {
     // Node strips types by itself from 22.18 on.
     const strip = process.features.typescript ? [] : ['--experimental-strip-types']
     const node = [process.execPath, '--no-warnings', ...strip, ...(options.node ?? []), PROGRAM]
-    const [command = '', ...words] = [...(options.under ?? []), ...node, JSON.stringify(setup)]
+    const [command, ...words] = [...(options.under ?? []), ...node, JSON.stringify(setup)]
     this.#child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'], env: options.env ?? process.env })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     // A command that is refused by a dying process is answered by its end.

@@ -48,7 +48,7 @@ export class Coordinator {
     for (const [of, fence] of words) this.#told(of, fence)
     const value = await answer
     const said = value as { state?: string; fence?: bigint } | undefined
-    if (said?.state === 'held' && said.fence !== undefined) this.#told(name, said.fence)
+    if (said?.fence !== undefined) this.#told(name, said.fence, said.state === 'waiting')
     return value
   }
 
@@ -96,10 +96,11 @@ export class Coordinator {
     }
   }
 
-  #told(name: string, fence: bigint): void {
+  #told(name: string, fence: bigint, waits = false): void {
     if (this.#words) return void this.#words.push([name, fence])
     this.#looking = this.#looking.then(() => {
       const known = this.#known.get(name)?.get(fence)
+      if (waits) return this.#recorder.note(PROCESS, { kind: 'waits', name, fence: Number(fence), hold: known?.hold })
       if (known?.holds) return
       if (known) known.holds = true
       this.#recorder.note(PROCESS, { kind: 'holds', name, fence: Number(fence), hold: known?.hold })

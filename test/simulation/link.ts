@@ -133,7 +133,8 @@ export class Link implements Backend {
     const count = this.#counts.get(verb)!
     const arrive = (): Promise<T> => {
       const answer = coordinator.apply(name, act)
-      if (this.#world.trace) void answer.then((value) => this.#trace(`${verb} ${count} at the coordinator: ${show(value)}`))
+      if (this.#world.trace)
+        void answer.then((value) => this.#trace(`${verb} ${count} at the coordinator: ${show(value)}`))
       return answer
     }
     if (this.#world.trace) this.#trace(`${verb} ${count} leaves${showFate(fate)}`)

@@ -59,11 +59,14 @@ export interface TaskPlan {
   readonly holdMs: number
   /** How often it reads and writes the register meanwhile. */
   readonly accesses: number
+  /** How long it takes at most to make a write of what it read. */
+  readonly thinkMs: number
   /** Whether it calls `assertHeld()` before each access. */
   readonly careful: boolean
   readonly through: 'run' | 'acquire'
   readonly downgrade: boolean
-  readonly renews: boolean
+  /** Whether it renews by itself, and for which share of its ttl. */
+  readonly renewsFor: number
   readonly minHoldMs: number
   readonly lockDelayMs: number
   readonly maxHoldMs: number | undefined
@@ -178,13 +181,15 @@ function taskOf(random: Random, { ttlMs, names, leaning }: Setting): TaskPlan {
     // Above what clocks may drift apart, and far below what is the default: a mistake shows sooner.
     marginMs: random.chance(0.8) ? Math.max(8, ttlMs * 0.03) : ttlMs * 0.3,
     waitMs: waitOf(random, ttlMs),
-    abortAfterMs: random.chance(0.15) ? random.between(0, ttlMs * 1.5) : undefined,
+    // Often at once, while the join is on its way.
+    abortAfterMs: random.chance(0.15) ? random.between(0, random.pick([10, ttlMs * 1.5])) : undefined,
     holdMs: random.chance(0.6) ? random.between(0, ttlMs * 0.3) : random.between(0, ttlMs * 1.6),
     accesses: random.whole(0, 3),
+    thinkMs: random.chance(0.7) ? 10 : ttlMs * random.between(0.1, 0.5),
     careful: random.chance(0.5),
     through: random.chance(0.25) ? 'run' : 'acquire',
     downgrade: shape === 'write' && random.chance(0.6),
-    renews: random.chance(0.1),
+    renewsFor: random.chance(0.15) ? random.pick([0.3, 0.6, 1]) : 0,
     minHoldMs: random.chance(0.15) ? random.between(0, ttlMs) : 0,
     lockDelayMs: random.chance(0.1) ? random.between(0, ttlMs / 2) : 0,
     maxHoldMs: random.chance(0.05) ? random.between(10, ttlMs) : undefined,
@@ -211,9 +216,7 @@ function faultOf(
 ): FaultPlan {
   const process = random.pick(processes).name
   const atMs = random.between(0, untilMs)
-  switch (
-    random.weighted({ message: 12, pause: 3, sleep: 2, jump: 1, crash: 3, partition: 3, evict: 1 })
-  ) {
+  switch (random.weighted({ message: 12, pause: 3, sleep: 2, jump: 1, crash: 3, partition: 3, evict: 2 })) {
     case 'pause':
       return { kind: 'pause', process, atMs, forMs: ttlMs * random.between(0.2, 2) }
     case 'sleep':

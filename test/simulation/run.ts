@@ -34,6 +34,13 @@ export async function run(plan: Plan, library: Library, options: { readonly trac
   return schedule.outcome()
 }
 
+/** Far more than the longest schedule takes. */
+const TURNS_MAX = 100_000
+
+class HotLoop extends Error {}
+
+const hotLoop: Violation = { checker: 'liveness', text: 'something goes round and round without end', events: [] }
+
 class Schedule {
   readonly #plan: Plan
   readonly #time: SimulatedTime
@@ -45,10 +52,12 @@ class Schedule {
   readonly #bounds: CheckOptions
   /** Workers that have not done their tasks, or will still come: a crashed process is followed by another. */
   #busy = 0
+  #turns = 0
+  #hot = false
 
   constructor(plan: Plan, library: Library, trace: boolean) {
     this.#plan = plan
-    this.#time = simulatedTime({ seed: plan.seed })
+    this.#time = simulatedTime({ seed: plan.seed, settle: () => this.#settle() })
     const now = (): number => this.#time.now
     this.#recorder = new MemoryRecorder(now)
     const wires = this.#time.runtime({ host: 'wires' })
@@ -78,7 +87,12 @@ class Schedule {
 
   async run(): Promise<void> {
     const renewed = (message: unknown): void => {
-      const { kind, name, fence, remainingMs } = message as { kind: string; name: string; fence: bigint; remainingMs: number }
+      const { kind, name, fence, remainingMs } = message as {
+        kind: string
+        name: string
+        fence: bigint
+        remainingMs: number
+      }
       const key = `${kind}:${name} ${fence}`
       this.#stage.leases.get(key)?.renewed(key, remainingMs)
     }
@@ -90,8 +104,13 @@ class Schedule {
       this.#at(healedAt(this.#plan), () => this.#note('healed', { kind: 'healed' }))
       await this.#work()
       await this.#close()
+    } catch (error) {
+      if (!(error instanceof HotLoop)) throw error
+      this.#hot = true
     } finally {
       unsubscribe('holdfast:renew', renewed)
+      // Nothing of this schedule goes on behind the back of the next one.
+      for (const { runtime } of this.#workers) runtime.kill()
     }
   }
 
@@ -100,7 +119,7 @@ class Schedule {
     return {
       plan: this.#plan,
       events,
-      violations: check(historyOf(events), this.#bounds),
+      violations: this.#hot ? [hotLoop] : check(historyOf(events), this.#bounds),
       grants: events.reduce((sum, { kind }) => sum + (kind === 'granted' ? 1 : 0), 0),
       openLost: [...this.#stage.registers.values()].reduce((sum, [, open]) => sum + open.lostUpdates, 0),
       lines: this.#lines,
@@ -118,15 +137,19 @@ class Schedule {
     const alive = this.#workers.filter(({ link }) => !link.dead)
     await this.#until(Promise.all(alive.map(({ locks }) => locks.close())), 60_000)
     const tasks = this.#plan.processes.flatMap(({ lanes }) => lanes.flat())
-    const longest = Math.max(0, ...tasks.map(({ ttlMs, lockDelayMs, minHoldMs }) => 1.1 * (ttlMs + lockDelayMs) + minHoldMs))
+    const longest = Math.max(
+      0,
+      ...tasks.map(({ ttlMs, lockDelayMs, minHoldMs }) => 1.1 * (ttlMs + lockDelayMs) + minHoldMs),
+    )
     await this.#time.advance(longest + 2000)
-    const subscriptions = alive.reduce((sum, { name }) => sum + (this.#world.coordinator.subscriptions.get(name) ?? 0), 0)
+    const subscriptions = alive.reduce(
+      (sum, { name }) => sum + (this.#world.coordinator.subscriptions.get(name) ?? 0),
+      0,
+    )
     const entries = await this.#world.coordinator.entries()
     const timers = (await this.#time.step()) ? 1 : 0
     this.#note('world', { kind: 'residue', entries, timers, subscriptions })
     this.#note('world', { kind: 'end' })
-    // Nothing of this schedule goes on behind the back of the next one.
-    for (const { runtime } of this.#workers) runtime.kill()
   }
 
   /** Whether `work` settles in about that time. */
@@ -206,6 +229,15 @@ class Schedule {
     }
   }
 
+  /** Run what can run now. All microtasks are done when a tick that a microtask asked for runs. */
+  async #settle(): Promise<void> {
+    this.#turns += 1
+    // Without this a hot loop would go on for ever, for in simulated time it takes none.
+    if (this.#turns > TURNS_MAX) throw new HotLoop()
+    await undefined
+    await new Promise<void>((resolve) => process.nextTick(resolve))
+  }
+
   #at(atMs: number, what: () => void): void {
     this.#world.wires.after(atMs - this.#time.now, what)
   }
@@ -241,7 +273,10 @@ function boundsOf(plan: Plan, guarded: ReadonlySet<string>): CheckOptions {
   const wayMs = 2 * (network.delayMs + network.jitterMs)
   const timeoutMs = most(processes.map(({ requestTimeoutMs }) => requestTimeoutMs))
   const ttlMs = most(tasks.map(({ ttlMs, lockDelayMs }) => ttlMs + lockDelayMs))
-  const workMs = tasks.reduce((sum, { holdMs, minHoldMs, accesses }) => sum + holdMs + minHoldMs + 40 * accesses + 500, 0)
+  const workMs = tasks.reduce(
+    (sum, { holdMs, minHoldMs, accesses, thinkMs }) => sum + holdMs + minHoldMs + (thinkMs + 40) * accesses + 500,
+    0,
+  )
   return {
     guarded,
     turnMs: 1,

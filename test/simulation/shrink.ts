@@ -8,7 +8,7 @@ import { run } from './run.ts'
 export async function shrink(plan: Plan, library: Library): Promise<Outcome> {
   let smallest = await run(plan, library, { trace: true })
   const wanted = smallest.violations[0]?.checker
-  for (let changed = true; changed; ) {
+  for (let changed = true; changed;) {
     changed = false
     for (const candidate of smaller(smallest.plan)) {
       const outcome = await run(candidate, library, { trace: true })
@@ -58,6 +58,8 @@ export function report({ plan, events, lines, violations }: Outcome): string {
 }
 
 function lineOf({ at, process, kind, ...rest }: Event): string {
-  const parts = Object.entries(rest).map(([key, value]) => `${key} ${typeof value === 'number' ? +value.toFixed(2) : value}`)
+  const parts = Object.entries(rest).map(
+    ([key, value]) => `${key} ${typeof value === 'number' ? +value.toFixed(2) : value}`,
+  )
   return `${at.toFixed(2)} ${process}: ${kind.toUpperCase()} ${parts.join(', ')}`
 }

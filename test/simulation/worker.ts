@@ -139,7 +139,17 @@ export class Worker {
     const key = `${name} ${fence}`
     this.#holds.set(key, hold)
     this.#stage.leases.set(key, this)
-    this.#note({ kind: 'granted', hold, name, fence, mode, weight, capacity, until: this.#until(lease.remainingMs) })
+    this.#note({
+      kind: 'granted',
+      hold,
+      name,
+      fence,
+      mode,
+      weight,
+      capacity,
+      ttlMs: task.ttlMs,
+      until: this.#until(lease.remainingMs),
+    })
     const lost = (): void => this.#note({ kind: 'lost', hold, by: 'signal', reason: lossOf(lease) })
     if (lease.signal.aborted) lost()
     else lease.signal.addEventListener('abort', lost, { once: true })
@@ -149,7 +159,7 @@ export class Worker {
       await this.#pause(task.holdMs / steps)
       if (task.careful && !this.#check(hold, lease)) return
       if (step === 0 && task.downgrade) await this.#downgrade(hold, lease as WriteLease)
-      if (step === 0 && task.renews) await lease.renew().catch(() => {})
+      if (step === 0 && task.renewsFor > 0) await lease.renew(task.ttlMs * task.renewsFor).catch(() => {})
       if (step < task.accesses && mode !== 'permits') await this.#access(task, hold, lease)
     }
     lease.signal.removeEventListener('abort', lost)
@@ -190,7 +200,7 @@ export class Worker {
     const reader = visitor()
     const [own, others] = await this.#visit(() => [guarded.read(reader), open.read(reader)] as const)
     if (reader.mode === 'shared') return
-    await this.#pause(this.#random.between(0, 10))
+    await this.#pause(this.#random.between(0, task.thinkMs))
     if (task.careful && !this.#check(hold, lease)) return
     const writer = visitor()
     if (writer.mode === 'shared') return

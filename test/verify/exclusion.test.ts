@@ -183,7 +183,7 @@ test('a million holds are judged within seconds', { timeout: 60_000 }, () => {
 
   function hold(index: number) {
     const about = { process: 'p', hold: String(index) }
-    const shape = { mode: 'exclusive', weight: 1, capacity: 1 } as const
+    const shape = { mode: 'exclusive', weight: 1, capacity: 1, ttlMs: 50 } as const
     return [
       {
         ...about,

@@ -75,6 +75,15 @@ test('whoever fits does not wait', () => {
   expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 2 waits at 3, though it fits'])
 })
 
+test('whoever holds is not told to wait', () => {
+  const s = story()
+  entered(s, 0, 1).at(0, 'c', { kind: 'waits', name: 'n', fence: 1 })
+  holds(s, 0, 1)
+  expect(fifoOrder(s.history())).toEqual([])
+  s.at(1, 'c', { kind: 'waits', name: 'n', fence: 1 })
+  expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 1 is told to wait, though it holds'])
+})
+
 test('more than the capacity is found', () => {
   const s = story()
   holds(entered(s, 0, 1), 0, 1)

@@ -57,6 +57,17 @@ test('a lease that is renewed after it was reported lost is found', () => {
   ])
 })
 
+test('a lease that is renewed although its entry is gone is found', () => {
+  const evicted = (until: number) =>
+    story()
+      .hold('a', 1, [0, 0], { ttlMs: 10, until: 10 })
+      .at(8, 'a', { kind: 'deadline', hold: 'a', until: 17 })
+      .at(9, 'c', { kind: 'left', name: 'n', fence: 1 })
+      .at(16, 'a', { kind: 'deadline', hold: 'a', until })
+  expect(told(end(lost(evicted(20), 20), 100))).toEqual([])
+  expect(told(end(lost(evicted(25), 25), 100))).toEqual(['a: was renewed until 25, though its entry was gone at 9'])
+})
+
 const bounds = { answerMs: 100, noticeMs: 10, leaveMs: 20 }
 const live = (s: Story) => texts(liveness(s.history(), bounds))
 const ask = (s: Story, at: number, hold = 'a') => s.at(at, hold, { kind: 'ask', hold, name: 'n', waits: true })

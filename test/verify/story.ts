@@ -8,6 +8,7 @@ export interface Shape {
   readonly weight?: number
   readonly capacity?: number
   readonly until?: number
+  readonly ttlMs?: number
 }
 
 export class Story {
@@ -21,10 +22,10 @@ export class Story {
 
   /** `hold` of the process of the same first letter is asked for, granted with `fence`, and released. */
   hold(hold: string, fence: number, [ask, granted, released]: [number, number, number?], shape: Shape = {}): this {
-    const { name = 'n', mode = 'exclusive', weight = 1, capacity = 1, until = granted + 1000 } = shape
+    const { name = 'n', mode = 'exclusive', weight = 1, capacity = 1, ttlMs = 1000, until = granted + 1000 } = shape
     const process = hold[0]!
     this.at(ask, process, { kind: 'ask', hold, name, waits: true })
-    this.at(granted, process, { kind: 'granted', hold, name, fence, mode, weight, capacity, until })
+    this.at(granted, process, { kind: 'granted', hold, name, fence, mode, weight, capacity, ttlMs, until })
     if (released !== undefined) this.at(released, process, { kind: 'released', hold })
     return this
   }

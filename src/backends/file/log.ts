@@ -30,7 +30,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { BackendErrorCode } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
+import type { Moment } from '../../queue/table.ts'
 import type { ClockIdentity, FileClock } from './clock.ts'
 import type { Modes } from './directory.ts'
 import type { Line, Verb } from './line.ts'
@@ -250,34 +252,50 @@ export class Log {
       )
     }
     if (!header || !state) {
-      // After a crash of the machine the last segment may be there by name only. Any other damage is not ours to guess.
-      if (bytes.some((byte) => byte !== 0)) {
+      // After a crash of the machine the last segment may be there by name only, or in part. Any other damage is not ours
+      // to guess.
+      const crashed = header ? header.boot !== boot : bytes.every((byte) => byte === 0)
+      if (!crashed) {
         throw this.#unfit(
           segment,
           'STORE_DAMAGED',
           `has a damaged ${segment.path}; when no process uses the store, remove its directory`,
         )
       }
-      this.#succeed(segment, this.#beginning())
+      this.#succeed(segment, this.#clock.now(), () => this.#beginning())
       return undefined
     }
-    if (header.boot !== boot) {
-      this.#succeed(segment, this.#lastWords(segment, state).afterBoot(this.#clock.now(), this.#reservedOnDisk()))
-      return undefined
+    if (header.boot === boot && header.namespace === namespace) return state
+    const then = this.#assertIdle(segment, header, state)
+    this.#succeed(segment, then, () => {
+      // Looked at again behind the seal: 1. nobody holds;  2. somebody of the other clock joins;  3. we go on without it.
+      this.#assertIdle(segment, header, state)
+      return this.#lastWords(segment, state).afterBoot(this.#clock.now(), this.#reservedOnDisk())
+    })
+    return undefined
+  }
+
+  /** Throws if anybody may live who uses this segment, which was made under another clock. Its time, as it was last. */
+  #assertIdle(segment: Segment, header: Header, state: ReplicaState): Moment {
+    const { boot, namespace } = this.#clock.identity
+    const last = this.#lastWords(segment, state)
+    if (header.boot === boot) {
+      if (last.table.seatCount === 0) return last.now
+      throw this.#unfit(
+        segment,
+        'STORE_MISMATCH',
+        'is in use under another clock (a time namespace, as of a container); give each its own directory',
+      )
     }
-    if (header.namespace !== namespace) {
-      const last = this.#lastWords(segment, state)
-      if (last.table.seatCount > 0) {
-        throw this.#unfit(
-          segment,
-          'STORE_MISMATCH',
-          'is in use under another clock (a time namespace, as of a container); give each its own directory',
-        )
-      }
-      this.#succeed(segment, last.afterBoot(this.#clock.now(), this.#reservedOnDisk()))
-      return undefined
-    }
-    return state
+    // A container may hide the machine's boot id behind one of its own. So it is another boot for certain only if the clock
+    // has gone back; else whoever holds may live, and nothing but its time ends a lease.
+    const now = this.#clock.now()
+    if (header.namespace !== namespace || now.monotonicMs < last.now.monotonicMs || !last.inUse(now)) return last.now
+    throw this.#unfit(
+      segment,
+      'STORE_MISMATCH',
+      'is in use under another boot id (as of a container that has its own); give each its own directory',
+    )
   }
 
   /** All that a segment says, read to its end, without a change to it. */
@@ -291,10 +309,14 @@ export class Log {
     return replica
   }
 
-  /** Put a new segment after one that cannot go on. */
-  #succeed(segment: Segment, state: ReplicaState): void {
+  /** Put a new segment after one that cannot go on. Its seal is of its own time, which must not end with a leap. */
+  #succeed(segment: Segment, now: Moment, begin: () => ReplicaState): void {
     // Whoever still appends to it, against all we know, must find out that it has ended.
-    writeSync(segment.fd, encodeLine({ instance: this.#instance, now: this.#clock.now(), verbs: [['seal']] }))
+    const seal = encodeLine({ instance: this.#instance, now, verbs: [['seal']] })
+    if (writeSync(segment.fd, seal) < seal.length) {
+      throw this.#unfit(segment, 'STORE_FULL', 'has no room for one more line; free some space')
+    }
+    const state = begin()
     closeSync(segment.fd)
     this.#make(segment.number + 1, state)
   }
@@ -391,7 +413,7 @@ export class Log {
     return this.#segment !== before
   }
 
-  #unfit(segment: Segment, code: 'STORE_VERSION' | 'STORE_DAMAGED' | 'STORE_MISMATCH', text: string): BackendError {
+  #unfit(segment: Segment, code: BackendErrorCode, text: string): BackendError {
     closeSync(segment.fd)
     return new BackendError(code, `the lock store ${this.#directory} ${text}`)
   }

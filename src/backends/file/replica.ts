@@ -50,6 +50,12 @@ export class Replica {
     return this.#followers.get(name) ?? []
   }
 
+  /** Whether anybody holds or waits at this time; what only lingers is nobody's. */
+  inUse(now: Moment): boolean {
+    this.table.pruneAll(now)
+    return this.table.dump().queues.some(({ seats }) => seats.some(({ lingering }) => !lingering))
+  }
+
   /**
    * What is left of it under the clock of another boot: every process of that time is dead; a minimum hold or a lock delay
    * goes on for what the wall clock says is left of it, and never longer than it was to last.

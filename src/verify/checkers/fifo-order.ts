@@ -1,6 +1,6 @@
 /**
  * First in, first out: the coordinator lets nobody hold while somebody with an earlier ticket stands in the queue and
- * waits; nobody waits who fits; and a ticket is drawn once and never comes back.
+ * waits; nobody waits, or is told to wait, who fits; and a ticket is drawn once and never comes back.
  *
  * What it proves: that none was overtaken, on the coordinator's own log. User code cannot tell: two readers that were
  * granted together may hear of it in either order. Where no such log was recorded, only the order of exclusive grants
@@ -19,14 +19,13 @@ interface Line {
   lastTicket: number
 }
 
-type OfQueue = Extract<Event, { kind: 'entered' | 'holds' | 'lightened' | 'left' }>
+type OfQueue = Extract<Event, { kind: 'entered' | 'holds' | 'waits' | 'lightened' | 'left' }>
+
+const KINDS = new Set<string>(['entered', 'holds', 'waits', 'lightened', 'left'] satisfies OfQueue['kind'][])
 
 export function fifoOrder(history: History): Violation[] {
   const violations: Violation[] = []
-  const log = history.events.filter(
-    (event): event is OfQueue =>
-      event.kind === 'entered' || event.kind === 'holds' || event.kind === 'lightened' || event.kind === 'left',
-  )
+  const log = history.events.filter((event): event is OfQueue => KINDS.has(event.kind))
   for (const [name, events] of byName(log, (event) => event.name)) {
     const line: Line = {
       waiting: new Map(),
@@ -77,6 +76,9 @@ function apply(line: Line, event: OfQueue, object: Object): void {
         object(`ticket ${fence} holds, but ${line.heldWeight} of ${line.capacity} are taken`, event)
       break
     }
+    case 'waits':
+      if (line.holding.has(fence)) object(`ticket ${fence} is told to wait, though it holds`, event)
+      break
     case 'lightened': {
       const before = line.holding.get(fence)
       if (before === undefined) break

@@ -4,10 +4,11 @@
  * What it proves: that whoever heeds the signal, or asks `assertHeld()` before each step, stops before anybody else can
  * hold. At the deadline a hold must have been released, or its signal fires within one turn of the event loop; a process
  * that stood still then hears of it within one turn after it goes on; one whose machine slept within the second after
- * which every connection looks at its clocks again. `assertHeld()` is never late, whatever stood still.
+ * which every connection looks at its clocks again. `assertHeld()` is never late, whatever stood still. And a lease whose
+ * entry is gone (an operator evicted it, for example) is not renewed any more: the next answer says that it is lost.
  */
 import type { Event, History, Hold, Violation } from '../history.ts'
-import { endOf, evidence } from '../history.ts'
+import { endOf, entryKey, evidence } from '../history.ts'
 
 export interface ToldOptions {
   /** One turn of the event loop, and what rounding costs. Milliseconds. */
@@ -18,6 +19,8 @@ export interface ToldOptions {
 
 export function toldInTime(history: History, options: ToldOptions): Violation[] {
   const violations: Violation[] = []
+  const gone = new Map<string, Event>()
+  for (const event of history.events) if (event.kind === 'left') gone.set(entryKey(event), event)
   for (const hold of history.holds.values()) {
     if (!hold.granted) continue
     const object = (text: string, ...more: readonly Event[]): void =>
@@ -29,9 +32,13 @@ export function toldInTime(history: History, options: ToldOptions): Violation[] 
     silentAtDeadline(history, hold, options, object)
     checkedTooLate(hold, options, object)
     cameBack(hold, object)
+    renewedGone(hold, gone.get(entryKey(hold.granted)), options, object)
   }
   return violations
 }
+
+/** A clock that runs slow makes a ttl longer. */
+const CLOCKS_DIFFER = 1.02
 
 type Object = (text: string, ...events: readonly Event[]) => void
 
@@ -64,6 +71,13 @@ function checkedTooLate(hold: Hold, options: ToldOptions, object: Object): void 
 function cameBack(hold: Hold, object: Object): void {
   const after = hold.lost && hold.deadlines.find(({ at }) => at > hold.lost!.at)
   if (after) object('was renewed after it had been reported lost', after)
+}
+
+/** A deadline that is more than a ttl behind the end of its entry was given by an answer that came after that end. */
+function renewedGone(hold: Hold, left: Event | undefined, options: ToldOptions, object: Object): void {
+  const limit = left && left.at + hold.granted!.ttlMs * CLOCKS_DIFFER + options.turnMs
+  const renewed = limit && hold.deadlines.find(({ until }) => until > limit)
+  if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${left.at}`, left, renewed)
 }
 
 /** The deadline as its holder knew it at this time. */

@@ -16,6 +16,13 @@ export interface Ended {
   readonly stderr: string
 }
 
+interface Options {
+  readonly env?: NodeJS.ProcessEnv
+  readonly input?: Buffer
+  /** Arguments of Node. */
+  readonly node?: readonly string[]
+}
+
 export class Command {
   readonly pid: number
   /** Ended, and all that it wrote is read: also what it left running has closed it. */
@@ -26,11 +33,10 @@ export class Command {
   stderr = ''
   readonly #child
 
-  constructor(args: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: Buffer; cwd?: string } = {}) {
-    this.#child = spawn(process.execPath, [BIN, ...args], {
+  constructor(args: readonly string[], options: Options = {}) {
+    this.#child = spawn(process.execPath, [...(options.node ?? []), BIN, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     })
     this.pid = this.#child.pid!
     this.#child.stdin.on('error', () => {})
@@ -73,7 +79,7 @@ export class Place {
     return this.start(['run', '--url', this.url, ...words])
   }
 
-  start(args: readonly string[], options: ConstructorParameters<typeof Command>[1] = {}): Command {
+  start(args: readonly string[], options: Options = {}): Command {
     const command = new Command(args, { ...options, env: { DIR: this.dir, ...options.env } })
     this.#commands.push(command)
     return command

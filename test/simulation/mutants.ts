@@ -1,0 +1,369 @@
+/**
+ * Known mistakes, to be put in on purpose: a checker that never failed has not been tested.
+ *
+ * Each is a textual patch of the sources, made in a copy of them. What a patch looks for must stand there exactly once, or
+ * the run fails: so the table stays in step with the code.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Library } from './library.ts'
+import { loadLibrary } from './library.ts'
+
+export interface Mutant {
+  readonly name: string
+  /** What goes wrong, in words. */
+  readonly mistake: string
+  readonly patches: readonly Patch[]
+  /** It must be caught within so many seeds. */
+  readonly seedsMax: number
+}
+
+interface Patch {
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+}
+
+/** Carry out `work` with a copy of the sources that has this mistake in it. */
+export async function withMutant<T>(
+  mutant: Mutant,
+  source: string,
+  work: (library: Library) => Promise<T>,
+): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-mutant-'))
+  try {
+    const root = join(folder, 'src')
+    cpSync(source, root, { recursive: true })
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
+    for (const { file, find, replace } of mutant.patches) {
+      const path = join(root, file)
+      const text = readFileSync(path, 'utf8')
+      const found = text.split(find).length - 1
+      if (found !== 1) throw new Error(`mutant ${mutant.name}: ${file} has ${found} times, not once: ${find}`)
+      writeFileSync(
+        path,
+        text.replace(find, () => replace),
+      )
+    }
+    return await work(await loadLibrary(root))
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const acquire = 'core/acquire.ts'
+const lease = 'core/lease.ts'
+const keeper = 'core/keeper.ts'
+const table = 'queue/table.ts'
+
+/** The keeper looks at its charges when it renews them, and not when they end. */
+const untimed: readonly Patch[] = [
+  {
+    file: keeper,
+    find: 'this.#wakeAt(Math.min(charge.renewAt, charge.endsAt))',
+    replace: 'this.#wakeAt(charge.renewAt)',
+  },
+  {
+    file: keeper,
+    find: 'if (charge.endsAt <= now) charge.ended()\n      else if (charge.renewAt <= now) due = true',
+    replace: 'if (charge.renewAt <= now) due = true',
+  },
+]
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'validity-from-reply',
+    mistake: 'the validity of a lease is counted from when the answer came',
+    patches: [
+      {
+        file: keeper,
+        find: 'charge.answered(renewal, sentAt)',
+        replace: 'charge.answered(renewal, this.#clock.now())',
+      },
+      {
+        file: acquire,
+        find: 'this.answered(standing, sentAt)',
+        replace: 'this.answered(standing, this.#session.clock.now())',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'no-deadline',
+    mistake: 'a lease does not end by the local clock: neither by a timer nor when it is asked',
+    patches: [
+      ...untimed,
+      { file: lease, find: '} else if (now >= this.#validUntil) {', replace: '} else if (now === Infinity) {' },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'no-timer',
+    mistake: 'a lease ends by the local clock only when it is asked',
+    patches: untimed,
+    seedsMax: 400,
+  },
+  {
+    name: 'wake-without-ticket',
+    mistake: 'a wake grants, whatever ticket it is for',
+    patches: [
+      {
+        file: acquire,
+        find: 'if (held === this.#fence && this.#validByWake()',
+        replace: 'if (held !== undefined && this.#validByWake()',
+      },
+      {
+        file: acquire,
+        find: 'return this.#grant(held, this.#sentAt',
+        replace: 'return this.#grant(this.#fence, this.#sentAt',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'renewal-shortens',
+    mistake: 'a renewal sets the end of a lease also when that makes it shorter',
+    patches: [
+      {
+        file: table,
+        find: 'seat.until = Math.max(seat.until, now.monotonicMs + granted)',
+        replace:
+          'seat.until = now.monotonicMs + granted\n    queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)',
+      },
+    ],
+    seedsMax: 1500,
+  },
+  {
+    name: 'lost-joins-again',
+    mistake: 'an entry that is gone is brought back by a repeated join',
+    patches: [
+      {
+        file: acquire,
+        find: 'this.claim = { name: this.#entry.name, id: this.#entry.id }',
+        replace: 'this.claim = this.#entry',
+      },
+      {
+        file: keeper,
+        find: 'this.#backend.renew(charge.claim, charge.ttlMs, controller.signal).then(',
+        replace:
+          'this.#backend.renew(charge.claim, charge.ttlMs, controller.signal)' +
+          ".then((answer) => (answer.state === 'lost' ? (this.#backend.join(charge.claim as never) as never) : answer)).then(",
+      },
+    ],
+    seedsMax: 1500,
+  },
+  {
+    name: 'lingering-renewed',
+    mistake: 'a late renewal keeps a lingering entry alive',
+    patches: [{ file: table, find: ' && !seat.lingering ? seat : undefined', replace: ' ? seat : undefined' }],
+    seedsMax: 1500,
+  },
+  {
+    name: 'leave-without-token',
+    mistake: 'release removes whoever holds the name',
+    patches: [
+      {
+        file: table,
+        find: 'lingerMs = 0): boolean {\n    const queue = this.#pruned(claim.name, now.monotonicMs)\n    const seat = this.#seatOf(claim)',
+        replace:
+          'lingerMs = 0): boolean {\n    const queue = this.#pruned(claim.name, now.monotonicMs)\n    const seat = queue?.seats[0]',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'no-margin',
+    mistake: 'no margin for clocks that run differently',
+    patches: [
+      {
+        file: lease,
+        find: 'return sentAt + ttlMs - marginOf(ttlMs, marginMs)',
+        replace: 'return sentAt + ttlMs - 0 * marginOf(ttlMs, marginMs)',
+      },
+    ],
+    seedsMax: 2000,
+  },
+  {
+    name: 'unanswered-is-held',
+    mistake: 'a renewal that is not answered counts as one that is',
+    patches: [
+      {
+        file: lease,
+        find: '    // Again soon, but never in a hot loop',
+        replace:
+          '    this.#validUntil = this.#session.clock.now() + this.ttlMs\n    // Again soon, but never in a hot loop',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'gives-up-and-stays',
+    mistake: 'a waiter that gives up does not leave the queue',
+    patches: [{ file: acquire, find: 'if (this.#joined) this.#leave()', replace: '' }],
+    seedsMax: 400,
+  },
+  {
+    name: 'leaves-in-silence',
+    mistake: 'a waiter or holder that leaves does not let in those behind it',
+    patches: [
+      {
+        file: table,
+        find: 'this.#forget(queue, seat)\n    this.#grant(queue, nowMs)',
+        replace: 'this.#forget(queue, seat)',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'asks-then-subscribes',
+    mistake: 'a waiter subscribes after it has asked, and nothing but a wake makes it hold',
+    patches: [
+      {
+        file: acquire,
+        find: 'if (this.#entry.wait) this.#subscribe()',
+        replace: 'if (this.#entry.wait) this.#join()',
+      },
+      {
+        file: acquire,
+        find: 'this.#timeout?.cancel()\n        this.answered(standing, sentAt)',
+        replace: `this.#timeout?.cancel()
+        this.answered(standing, sentAt)
+        if (this.#entry.wait && !this.#done) {
+          void this.#session.backend.watch(this.claim, (news) => this.#wake(news?.held)).then((unwatch) => {
+            if (this.#done) unwatch()
+            else this.#unwatch = unwatch
+          })
+        }`,
+      },
+      {
+        file: acquire,
+        find: "case 'held':\n        return this.#grant(answer.fence",
+        replace: `case 'held':
+        if (this.#fence !== undefined && !this.#heldTickets.has(answer.fence))
+          return this.#stand(answer.fence, 1, answer.ttlMs, Infinity, sentAt)
+        return this.#grant(answer.fence`,
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'counter-resets',
+    mistake: 'fences are a plain counter that begins anew when a queue has been empty',
+    patches: [
+      {
+        file: table,
+        find: 'this.#lastFence = Math.max(this.#lastFence + 1, Math.floor(now.wallMs * 1000))',
+        replace: 'this.#lastFence = (queue.seats.at(-1)?.fence ?? 0) + 1',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'guards-writes-only',
+    mistake: 'the resource compares fences on writes, and lets anybody read',
+    patches: [
+      {
+        file: 'verify/register.ts',
+        find: "const accepted = this.#admit(visitor)\n    this.#record(visitor, { does: 'read', accepted })",
+        replace: "const accepted = true\n    this.#record(visitor, { does: 'read', accepted })",
+      },
+    ],
+    seedsMax: 1500,
+  },
+  {
+    name: 'old-answer-releases',
+    mistake: 'an answer that comes after a grant is taken for a ghost, and leaves',
+    patches: [{ file: acquire, find: 'if (this.#gaveUp && (answer', replace: 'if ((answer' }],
+    seedsMax: 400,
+  },
+  {
+    name: 'last-in-first-out',
+    mistake: 'the newest waiter is served first',
+    patches: [
+      { file: table, find: 'queue.seats.push(seat)', replace: 'queue.seats.splice(queue.holders, 0, seat)' },
+      {
+        file: table,
+        find: 'function indexOf(queue: Queue, seat: Seat): number {\n',
+        replace: 'function indexOf(queue: Queue, seat: Seat): number {\n  if (seat) return queue.seats.indexOf(seat)\n',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'lost-is-ignored',
+    mistake: 'a renewal that is answered with "lost" keeps the lease going',
+    patches: [
+      {
+        file: lease,
+        find: 'if (!this.#isOurs(renewal)) return this.#gone()',
+        replace: "if (renewal.state === 'waiting') return this.#gone()",
+      },
+      {
+        file: lease,
+        find: 'validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs)',
+        replace: 'validity(sentAt, askedMs, (renewal as { ttlMs?: number }).ttlMs ?? askedMs, this.#request.marginMs)',
+      },
+      { file: lease, find: 'askedMs / 3, renewal.ttlMs / 3)', replace: 'askedMs / 3)' },
+    ],
+    seedsMax: 1500,
+  },
+  {
+    name: 'sleep-is-ignored',
+    mistake: 'the time for which the machine slept is not counted',
+    patches: [{ file: 'core/clock.ts', find: 'if (jump > 0) this.#added += jump', replace: '' }],
+    seedsMax: 1500,
+  },
+  {
+    name: 'token-reused',
+    mistake: 'the next try has the owner token of the one before',
+    patches: [
+      {
+        file: acquire,
+        find: 'id: session.runtime.token(),',
+        replace:
+          'id: ((session as never as Record<string, string>)[`token of ${request.queue}`] ??= session.runtime.token()),',
+      },
+    ],
+    seedsMax: 400,
+  },
+  {
+    name: 'late-join-stays',
+    mistake: 'a join that is put in after its waiter gave up is not left',
+    patches: [
+      { file: acquire, find: 'if (this.#gaveUp && (answer', replace: 'if (this.#done === undefined && (answer' },
+    ],
+    seedsMax: 1500,
+  },
+  {
+    name: 'downgrade-forgotten',
+    mistake: 'a downgrade that is not answered leaves its lease saying that it is a writer',
+    patches: [
+      { file: lease, find: "    this.#mode = 'shared'\n", replace: '' },
+      {
+        file: lease,
+        find: 'if (this.#isOurs(answer)) this.#lightened = true',
+        replace: "if (this.#isOurs(answer)) {\n      this.#lightened = true\n      this.#mode = 'shared'\n    }",
+      },
+    ],
+    seedsMax: 2000,
+  },
+  {
+    name: 'another-ticket',
+    mistake: 'a renewal that is answered for another ticket of the same owner token keeps the lease going',
+    patches: [{ file: lease, find: ' && renewal.fence === this.fence', replace: '' }],
+    seedsMax: 8000,
+  },
+  {
+    name: 'lost-comes-back',
+    mistake: 'a lease that was reported lost comes back when a late answer says that it holds',
+    patches: [
+      {
+        file: lease,
+        find: '    // Reported lost is lost, and released is released, whatever a late answer says.\n    if (this.#over()) return\n',
+        replace: "    if (this.#state === 'released') return\n    this.#state = 'held'\n    this.#lost = undefined\n",
+      },
+    ],
+    seedsMax: 1500,
+  },
+]
