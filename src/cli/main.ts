@@ -20,6 +20,9 @@ const COMMANDS: Record<string, Command> = {
   },
 }
 
+// Without a goodbye to the guardian, which then ends the command.
+process.on('uncaughtException', (error) => process.exit(tell(error)))
+
 try {
   await end(await dispatch(process.argv.slice(2)))
 } catch (error) {

@@ -73,6 +73,8 @@ export async function run(args: readonly string[]): Promise<Ending> {
   } finally {
     guard.stop()
     await locks.close()
+    // What was written to those who wait leaves with the next turn of the event loop, and we are about to exit.
+    for (let turn = 0; turn < 2; turn += 1) await new Promise(setImmediate)
   }
 }
 

@@ -29,6 +29,7 @@ export class Agenda {
   #live = 0
   #timer: Timer | undefined
   #timerAt = Infinity
+  #timerLeapsMs = 0
   #keepers = 0
 
   constructor(runtime: Runtime, clock: ElapsedClock) {
@@ -66,10 +67,13 @@ export class Agenda {
   }
 
   #arm(at: number): void {
-    if (at >= this.#timerAt) return
+    // A timer that was set before the wall clock jumped ahead, or the machine slept, is late by as much.
+    const late = this.#timer !== undefined && this.#clock.leapsMs !== this.#timerLeapsMs
+    if (at >= this.#timerAt && !late) return
     const now = this.#clock.now()
     this.#timer?.cancel()
-    this.#timerAt = Math.min(at, now + LONGEST_SLEEP_MS)
+    this.#timerLeapsMs = this.#clock.leapsMs
+    this.#timerAt = Math.min(at, this.#timerAt, now + LONGEST_SLEEP_MS)
     this.#timer = this.#runtime.after(this.#timerAt - now, () => this.#ring())
     if (this.#keepers > 0) this.#timer.keepAlive(true)
   }
@@ -78,17 +82,22 @@ export class Agenda {
     this.#timer = undefined
     this.#timerAt = Infinity
     const now = this.#clock.now()
-    for (;;) {
-      const first = this.#heap[0]
-      if (!first) return
-      if (first.fire && first.at > now) return this.#arm(first.at)
+    const due: Item[] = []
+    for (let first = this.#heap[0]; first && (!first.fire || first.at <= now); first = this.#heap[0]) {
+      due.push(first)
       pop(this.#heap)
-      if (!first.fire) continue
-      const fire = first.fire
-      first.fire = undefined
+    }
+    // What is made for this instant meanwhile waits for the next timer: whoever makes it again and again must not block
+    // the event loop.
+    for (const item of due) {
+      if (!item.fire) continue
+      const fire = item.fire
+      item.fire = undefined
       this.#live -= 1
       fire()
     }
+    const next = this.#heap[0]
+    if (next) this.#arm(next.at)
   }
 
   #compact(): void {

@@ -19,6 +19,11 @@ export class ElapsedClock {
   #lead: number
   #added = 0
 
+  /** How far the wall clock jumped ahead so far, as the last reading saw it. Timers that were set before do not know of it. */
+  get leapsMs(): number {
+    return this.#added
+  }
+
   constructor(clocks: Clocks) {
     this.#clocks = clocks
     this.#lead = clocks.wallMs() - clocks.monotonicMs()

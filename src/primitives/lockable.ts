@@ -56,7 +56,7 @@ export function lockable<O extends AcquireOptions, L extends Held>(
 }
 
 /** Being held by another is an answer, not an error, for those who try. */
-export async function attempt<T>(take: () => Promise<T>): Promise<T | undefined> {
+async function attempt<T>(take: () => Promise<T>): Promise<T | undefined> {
   try {
     return await take()
   } catch (error) {

@@ -275,10 +275,14 @@ export class Table {
   #forget(queue: Queue, seat: Seat): void {
     const index = indexOf(queue, seat)
     queue.seats.splice(index, 1)
-    this.#seats.delete(seat.id)
+    // A join that came twice may have given the id a new seat while this one lingered: that one stays known.
+    if (this.#seats.get(seat.id) === seat) this.#seats.delete(seat.id)
     const next = queue.seats[index]
     if (next && next.heldAt === undefined) this.shifted.push(next)
     if (seat.heldAt === undefined) return
+    // An eviction prunes first, and that may have let the evicted one hold: nobody must be told so now.
+    const granted = this.granted.lastIndexOf(seat)
+    if (granted !== -1) this.granted.splice(granted, 1)
     queue.holders -= 1
     queue.heldWeight -= seat.weight
     this.changed.add(queue.name)

@@ -48,8 +48,8 @@ export interface Granted extends OfHold {
   readonly mode: Mode
   readonly weight: number
   readonly capacity: number
-  /** How long the lease was asked for. A deadline is never further away than this. */
-  readonly ttlMs: number
+  /** How long the lease was asked for, if that is known. A deadline is never further away than this. */
+  readonly ttlMs?: number
   readonly until: number
 }
 
@@ -243,6 +243,8 @@ export interface History {
   /** When each dead process died. */
   readonly crashes: ReadonlyMap<string, Crash>
   readonly pauses: ReadonlyMap<string, readonly Pause[]>
+  /** By `entryKey`. */
+  readonly evictions: ReadonlyMap<string, Evicted>
   readonly beliefs: readonly Belief[]
   /** The end of the recording. */
   readonly endedAt: number
@@ -310,7 +312,7 @@ export function historyOf(events: readonly Event[]): History {
   const holds = new Map<string, MutableHold>()
   const crashes = new Map<string, Crash>()
   const pauses = new Map<string, Pause[]>()
-  const evictions = new Map<string, number>()
+  const evictions = new Map<string, Evicted>()
   for (const event of events) {
     switch (event.kind) {
       case 'ask':
@@ -344,7 +346,7 @@ export function historyOf(events: readonly Event[]): History {
         pauses.set(event.process, [...(pauses.get(event.process) ?? []), event])
         break
       case 'evicted':
-        evictions.set(entryKey(event), event.at)
+        evictions.set(entryKey(event), event)
         break
       case 'access':
       case 'fault':
@@ -364,10 +366,10 @@ export function historyOf(events: readonly Event[]): History {
   for (const hold of holds.values()) {
     if (!hold.granted) continue
     const crashedAt = crashes.get(hold.process)?.at ?? Infinity
-    const evictedAt = evictions.size === 0 ? undefined : evictions.get(entryKey(hold.granted))
+    const evictedAt = evictions.size === 0 ? undefined : evictions.get(entryKey(hold.granted))?.at
     addBeliefs(beliefs, hold, hold.granted, Math.min(endOf(hold), crashedAt, evictedAt ?? Infinity))
   }
-  return { events, holds, crashes, pauses, beliefs, endedAt: events.at(-1)?.at ?? 0 }
+  return { events, holds, crashes, pauses, evictions, beliefs, endedAt: events.at(-1)?.at ?? 0 }
 }
 
 /** When the hold ended for its user, deadlines aside; `Infinity` if it did not. */

@@ -4,7 +4,7 @@ import type { MemoryBackend } from '../../src/backends/memory/index.ts'
 import { memory } from '../../src/backends/memory/index.ts'
 import type { Coordinator } from '../../src/testing/index.ts'
 import { conformance, faulty, simulatedTime } from '../../src/testing/index.ts'
-import { viewOf } from './kit/view.ts'
+import { viewOf, withoutQueue } from './kit/view.ts'
 
 async function plain(): Promise<Coordinator> {
   const time = simulatedTime()
@@ -28,8 +28,16 @@ async function behindNetworks(): Promise<Coordinator> {
   }
 }
 
+async function queueless(): Promise<Coordinator> {
+  const time = simulatedTime()
+  const shared = memory({ clocks: time.runtime() })
+  const process = () => withoutQueue(viewOf(shared))
+  return { backend: process(), another: async () => process(), advance: (ms) => time.advance(ms) }
+}
+
 describe.each([
   ['memory', plain],
+  ['memory without its queue', queueless],
   ['memory behind slow networks', behindNetworks],
 ])('%s', (_, make) => {
   test.for(conformance(make))('$name', async ({ run }, { skip }) => {

@@ -34,6 +34,31 @@ test('a lease is renewed every third of its ttl, for as long as it is held', asy
   expect(calls.filter((verb) => verb === 'renew').length).toBeCloseTo(30, -1)
 })
 
+test('a renewed validity, too, counts from before the request left', async () => {
+  const { time, locks } = world({ plan: (verb) => (verb === 'renew' ? { replyMs: 2000 } : undefined) })
+  const lease = await locks.acquire('a', { ttl: '30s' })
+  await time.advance(11_999)
+  expect(lease.remainingMs).toBeCloseTo(15_001, 0)
+  await time.advance(2)
+  expect(lease.remainingMs).toBeCloseTo(24_999, 0)
+})
+
+test.each([
+  ['it waits', { state: 'waiting', fence: 1n, ttlMs: 5000, ahead: 1, retryAfterMs: 5000 }],
+  ['another ticket holds', { state: 'held', fence: 1n, ttlMs: 30_000 }],
+] as const)('a holder that is told that %s has lost', async (_, answer) => {
+  const { time, locks } = world({
+    wrap: (backend) => {
+      const mistaken = faulty(backend, () => undefined)
+      mistaken.renew = async () => answer
+      return mistaken
+    },
+  })
+  const lease = await locks.acquire('a', { ttl: '30s' })
+  await time.advance(10_001)
+  expect(lease.signal.reason).toMatchObject({ code: 'LEASE_LOST', reason: 'gone' })
+})
+
 test('a renewal that is not answered makes it doubtful, the next answer makes it held again', async () => {
   const { time, locks } = world({ plan: deaf(1, 2) })
   const lease = await locks.acquire('a', { ttl: '30s' })

@@ -1,14 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Backend } from '../../src/backend.ts'
-import { faulty } from '../../src/testing/faults.ts'
+import { withoutQueue } from '../conformance/kit/view.ts'
 import { outcomeOf, world } from './kit.ts'
-
-/** A coordinator that keeps no queue: whoever does not hold is refused, whether or not it would wait. */
-function withoutQueue(backend: Backend): Backend {
-  const wrapped = faulty(backend, () => undefined)
-  wrapped.join = (entry) => backend.join({ ...entry, wait: false })
-  return Object.assign(wrapped, { supports: { ...backend.supports, queue: false } })
-}
 
 test('a refused entry tries again as soon as it hears of a change', async () => {
   const { time, locks, other } = world({ wrap: withoutQueue })

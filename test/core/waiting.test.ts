@@ -175,7 +175,10 @@ test('a waiter keeps its place for as long as it waits', async () => {
 })
 
 test('a waiter that was away for too long takes a new place, behind the others', async () => {
-  const { time, other, process, locks, runtime } = world()
+  const ids: string[] = []
+  const { time, other, process, locks, runtime } = world({
+    plan: (verb, { id }) => void (verb === 'join' && ids.push(id!)),
+  })
   const first = await other.locks.acquire('a', { ttl: '60s' })
   const served: string[] = []
   const away = locks.run('a', () => served.push('away'))
@@ -189,4 +192,5 @@ test('a waiter that was away for too long takes a new place, behind the others',
   await first.release()
   await time.during(away)
   expect(served).toEqual(['patient', 'away'])
+  expect([ids.length, new Set(ids).size]).toEqual([2, 2])
 })

@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Entry, Held } from '../../src/backend.ts'
@@ -87,6 +97,30 @@ test('a process that may write no more loses its lease at its deadline, and hurt
   expect(reason).toBe('expired')
   await other.do((stage) => stage.acquire('a').then(() => {}))
   await other.do((stage) => stage.sections({ name: 'b', count: 50 }))
+})
+
+test('a line that is cut off at a limit counts for nobody, and its writer hears why', async ({ skip }) => {
+  skip(!can('prlimit', '--fsize=20000', 'true'), 'the size of files cannot be limited here')
+  const store = temporaryDirectory()
+  const workers = crew(`file:${store}`)
+  const limited = await workers.start({ under: ['prlimit', '--fsize=20000'] })
+  const other = await workers.start()
+  const { taken, code } = await limited.do(async ({ locks }) => {
+    for (let taken = 0; ; taken += 1) {
+      try {
+        await locks.acquire(`name ${taken}`)
+      } catch (error) {
+        return { taken, code: (error as { code: string }).code }
+      }
+    }
+  })
+  expect(code).toBe('STORE_FULL')
+  expect(statSync(join(store, 'log.1')).size).toBe(20_000)
+  expect(readFileSync(join(store, 'log.1'), 'utf8')).toContain(`name ${taken}`)
+  const free = (name: string): Promise<boolean> =>
+    other.do(({ locks }, name) => locks.tryAcquire(name).then((lease) => lease !== undefined), name)
+  expect(await free(`name ${taken}`)).toBe(true)
+  expect(await free(`name ${taken - 1}`)).toBe(false)
 })
 
 test('a process without the right to the store hears that', async ({ skip }) => {

@@ -73,6 +73,9 @@ test('when one is lost while another is waited for, all are taken anew', async (
   const between = await process().locks.acquire('a')
   await time.advance(20_000)
   expect(waiting.settled).toBe(false)
+  // Anew from the first: nobody stands before the second while the first is missing.
+  expect((await locks.inspect('a'))?.waiters).toHaveLength(1)
+  expect((await locks.inspect('b'))?.waiters).toHaveLength(0)
   await last.release()
   await time.advance(10)
   expect(waiting.settled).toBe(false)

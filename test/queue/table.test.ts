@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Entry } from '../../src/backend.ts'
+import type { Entry, Waiting } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import type { Moment, TableState } from '../../src/queue/table.ts'
 import { Table } from '../../src/queue/table.ts'
@@ -198,6 +198,15 @@ test('a fence is the wall clock in microseconds, or one more than the last where
   expect(table.join(entry('3'), at(0, 1))).toMatchObject({ fence: 5002n })
   table.raiseFence(9000)
   expect(table.join(entry('4'), at(0, 6))).toMatchObject({ fence: 9001n })
+})
+
+test('an id that joins again while its old seat lingers keeps the new one', () => {
+  const table = new Table()
+  table.join(entry('1', { lockDelayMs: 50 }), at(0))
+  const again = table.join(entry('1'), at(120))
+  expect(again).toMatchObject({ state: 'waiting', ahead: 1 })
+  expect(table.renew(entry('1'), 100, at(155))).toMatchObject({ state: 'held', fence: (again as Waiting).fence })
+  expect(table.leave(entry('1'), at(155))).toBe(true)
 })
 
 test('a weight above the capacity is refused', () => {

@@ -19,6 +19,8 @@ interface Known {
   holds: boolean
 }
 
+type Word = readonly [name: string, fence: bigint]
+
 export class Coordinator {
   readonly backend: Backend
   /** Subscriptions of each process. */
@@ -29,7 +31,7 @@ export class Coordinator {
   readonly #rate: number
   #known = new Map<string, Map<bigint, Known>>()
   #looking: Promise<void> = Promise.resolve()
-  #words: (readonly [name: string, fence: bigint])[] | undefined
+  #words: Word[] | undefined
 
   constructor(library: Library, clocks: SimulatedRuntime, drift: number, now: () => number, recorder: Recorder) {
     this.backend = library.memory({ clocks })
@@ -41,7 +43,7 @@ export class Coordinator {
   /** Carry out one verb of the contract, and log what it changed. */
   async apply<T>(name: string, verb: (backend: Backend) => Promise<T>): Promise<T> {
     // Wakes are sent within the verb; the log tells first what the queue looks like after it.
-    const words = (this.#words = [])
+    const words: Word[] = (this.#words = [])
     const answer = verb(this.backend)
     this.#words = undefined
     this.#look(name)
@@ -65,10 +67,13 @@ export class Coordinator {
   }
 
   /** An operator removes whoever is `nth` in the queue. */
-  async evict(name: string, nth: number): Promise<void> {
+  async evictNth(name: string, nth: number): Promise<void> {
     const fence = [...(this.#known.get(name)?.keys() ?? [])][nth]
-    if (fence === undefined) return
-    const { hold } = this.#known.get(name)!.get(fence)!
+    if (fence !== undefined) await this.evict(name, fence)
+  }
+
+  async evict(name: string, fence: bigint): Promise<void> {
+    const hold = this.#known.get(name)?.get(fence)?.hold
     await this.apply(name, async (backend) => {
       const evicting = backend.evict(name, fence)
       this.#recorder.note(PROCESS, { kind: 'evicted', name, fence: Number(fence), hold })

@@ -2,21 +2,21 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { memory } from '../../src/backends/memory/index.ts'
-import type { Locks } from '../../src/locks.ts'
+import type { connect } from '../../src/connect.ts'
 import type { Register } from '../../src/verify/register.ts'
 
 export interface Library {
-  readonly Locks: typeof Locks
+  readonly connect: typeof connect
   readonly memory: typeof memory
   readonly Register: typeof Register
 }
 
 export async function loadLibrary(root: string): Promise<Library> {
   const load = async <T>(path: string): Promise<T> => import(pathToFileURL(join(root, path)).href) as Promise<T>
-  const [locks, backend, register] = await Promise.all([
-    load<{ Locks: typeof Locks }>('locks.ts'),
+  const [door, backend, register] = await Promise.all([
+    load<{ connect: typeof connect }>('connect.ts'),
     load<{ memory: typeof memory }>('backends/memory/index.ts'),
     load<{ Register: typeof Register }>('verify/register.ts'),
   ])
-  return { Locks: locks.Locks, memory: backend.memory, Register: register.Register }
+  return { connect: door.connect, memory: backend.memory, Register: register.Register }
 }

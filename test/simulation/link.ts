@@ -34,9 +34,13 @@ interface Fate {
   readonly requestMs: number
   readonly replyMs: number
   readonly againMs: number | undefined
+  /** Its entry is evicted so long after it was put in. */
+  readonly evictAfterMs: number | undefined
   readonly lose: 'request' | 'reply' | undefined
   readonly silent: boolean
 }
+
+const CALM = { againMs: undefined, evictAfterMs: undefined, lose: undefined, silent: false } as const
 
 export class Link implements Backend {
   readonly kind = 'simulated'
@@ -147,6 +151,9 @@ export class Link implements Backend {
       if (fate.againMs !== undefined) wires.after(fate.requestMs + fate.againMs, () => void arrive())
       wires.after(fate.requestMs, () => {
         void arrive().then((answer) => {
+          const { fence } = answer as { readonly fence?: bigint }
+          if (fate.evictAfterMs !== undefined && fence !== undefined)
+            wires.after(fate.evictAfterMs, () => void coordinator.evict(name, fence))
           if (fate.lose === 'reply' || this.#world.now() < this.cutUntil.replies) return reset(fate.replyMs)
           wires.after(fate.replyMs, () => this.deliver(() => resolve(answer)))
         }, reject)
@@ -181,15 +188,22 @@ export class Link implements Backend {
     const [request, reply] = [this.#delay(), this.#delay()]
     const [tail, long, lose, which, again, spread] = [0, 1, 2, 3, 4, 5].map(() => random.next()) as number[]
     const fault = this.#messageFault(verb)
-    if (this.#world.healed())
-      return { requestMs: request, replyMs: reply, againMs: undefined, lose: undefined, silent: false }
+    if (this.#world.healed()) return { ...CALM, requestMs: request, replyMs: reply }
     const tailMs = tail! < network.tailRate ? long! * network.tailMs : 0
     const lost = lose! < network.lossRate ? (which! < 0.5 ? 'request' : 'reply') : undefined
+    const does = fault?.does
+    const lateMs = fault?.ms ?? 0
     return {
-      requestMs: request + (which! < 0.5 ? tailMs : 0) + (fault?.does === 'late-request' ? fault.ms : 0),
-      replyMs: reply + (which! < 0.5 ? 0 : tailMs) + (fault?.does === 'late-reply' ? fault.ms : 0),
-      againMs: fault?.does === 'again' ? fault.ms : again! < network.doubleRate ? spread! * network.tailMs : undefined,
-      lose: fault?.does === 'lose-request' ? 'request' : fault?.does === 'lose-reply' ? 'reply' : lost,
+      requestMs: request + (which! < 0.5 ? tailMs : 0) + (does === 'late-request' ? lateMs : 0),
+      replyMs: reply + (which! < 0.5 ? 0 : tailMs) + (does === 'late-reply' ? lateMs : 0),
+      againMs:
+        does === 'again' || does === 'evict-again'
+          ? lateMs
+          : again! < network.doubleRate
+            ? spread! * network.tailMs
+            : undefined,
+      evictAfterMs: does === 'evict-again' ? Math.max(0, lateMs - 10) : undefined,
+      lose: does === 'lose-request' ? 'request' : does === 'lose-reply' ? 'reply' : lost,
       silent: spread! < 0.6,
     }
   }

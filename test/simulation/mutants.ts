@@ -71,6 +71,9 @@ const untimed: readonly Patch[] = [
   },
 ]
 
+/** By itself a mistake, too: the second of two that together revive a lease. */
+const ticketBlind: Patch = { file: lease, find: ' && renewal.fence === this.fence', replace: '' }
+
 export const mutants: readonly Mutant[] = [
   {
     name: 'validity-from-reply',
@@ -136,8 +139,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'lost-joins-again',
-    mistake: 'an entry that is gone is brought back by a repeated join',
+    mistake: 'an entry that is gone is brought back by a repeated join, and its new ticket is not looked at',
     patches: [
+      ticketBlind,
       {
         file: acquire,
         find: 'this.claim = { name: this.#entry.name, id: this.#entry.id }',
@@ -351,7 +355,25 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'another-ticket',
     mistake: 'a renewal that is answered for another ticket of the same owner token keeps the lease going',
-    patches: [{ file: lease, find: ' && renewal.fence === this.fence', replace: '' }],
+    patches: [ticketBlind],
+    seedsMax: 8000,
+  },
+  {
+    name: 'evicted-is-told',
+    mistake: 'an eviction that comes first upon an expired holder tells the evicted waiter that it holds',
+    patches: [{ file: table, find: 'if (granted !== -1) this.granted.splice(granted, 1)', replace: '' }],
+    seedsMax: 8000,
+  },
+  {
+    name: 'late-timer',
+    mistake: 'a timer that was set before the wall clock jumped ahead is taken to be in time',
+    patches: [
+      {
+        file: 'core/agenda.ts',
+        find: 'if (at >= this.#timerAt && !late) return',
+        replace: 'if (at >= this.#timerAt) return',
+      },
+    ],
     seedsMax: 8000,
   },
   {

@@ -92,7 +92,8 @@ export type FaultPlan =
       readonly process: string
       readonly verb: Verb
       readonly n: number
-      readonly does: 'lose-request' | 'lose-reply' | 'late-request' | 'late-reply' | 'again' | 'astray'
+      /** `evict-again`: its entry is evicted, and then it arrives once more. */
+      readonly does: 'lose-request' | 'lose-reply' | 'late-request' | 'late-reply' | 'again' | 'astray' | 'evict-again'
       readonly ms: number
     }
 
@@ -101,6 +102,14 @@ export type MessageFault = Extract<FaultPlan, { kind: 'message' }>
 export const CAPACITY = 3
 /** The worst that is allowed: the rates of two clocks differ by twice this, and by a hair more. */
 const DRIFT = 0.01
+
+/** What goes wrong most: a bit of everything, or much of one thing, so that what takes two of a kind comes up, too. */
+const WEATHER = {
+  mixed: { message: 12, pause: 3, sleep: 2, jump: 1, crash: 3, partition: 3, evict: 1 },
+  network: { message: 20, pause: 1, sleep: 0, jump: 0, crash: 1, partition: 4, evict: 0 },
+  clocks: { message: 3, pause: 4, sleep: 4, jump: 12, crash: 0, partition: 1, evict: 0 },
+  operators: { message: 6, pause: 5, sleep: 1, jump: 0, crash: 4, partition: 2, evict: 12 },
+} as const
 
 export function planOf(seed: number): Plan {
   const random = new Random(seed)
@@ -125,8 +134,9 @@ export function planOf(seed: number): Plan {
     processOf(new Random(seed, 1, index), index + 1, { long, ttlMs, names, leaning, faultsUntilMs }),
   )
   const wide = new Random(seed, 2)
-  const faults = Array.from({ length: long ? wide.whole(3, 12) : wide.whole(1, 4) }, () =>
-    faultOf(wide, processes, names, ttlMs, faultsUntilMs),
+  const weather = WEATHER[wide.weighted({ mixed: 5, network: 2, clocks: 1, operators: 1 })]
+  const faults = Array.from({ length: long ? wide.whole(3, 12) : wide.whole(1, 5) }, () =>
+    faultOf(wide, weather, processes, names, ttlMs, faultsUntilMs),
   )
   return {
     seed,
@@ -192,7 +202,7 @@ function taskOf(random: Random, { ttlMs, names, leaning }: Setting): TaskPlan {
     renewsFor: random.chance(0.15) ? random.pick([0.3, 0.6, 1]) : 0,
     minHoldMs: random.chance(0.15) ? random.between(0, ttlMs) : 0,
     lockDelayMs: random.chance(0.1) ? random.between(0, ttlMs / 2) : 0,
-    maxHoldMs: random.chance(0.05) ? random.between(10, ttlMs) : undefined,
+    maxHoldMs: random.chance(0.08) ? random.between(10, ttlMs) : undefined,
   }
 }
 
@@ -207,8 +217,13 @@ function waitOf(random: Random, ttlMs: number): number {
   }
 }
 
+const WAKE_FAULTS = ['lose-request', 'late-request', 'again', 'astray'] as const
+const CALL_FAULTS = ['lose-request', 'lose-reply', 'late-request', 'late-reply', 'again'] as const
+const JOIN_FAULTS = ['late-request', 'late-reply', 'again', 'evict-again'] as const
+
 function faultOf(
   random: Random,
+  weather: (typeof WEATHER)[keyof typeof WEATHER],
   processes: readonly ProcessPlan[],
   names: readonly string[],
   ttlMs: number,
@@ -216,13 +231,13 @@ function faultOf(
 ): FaultPlan {
   const process = random.pick(processes).name
   const atMs = random.between(0, untilMs)
-  switch (random.weighted({ message: 12, pause: 3, sleep: 2, jump: 1, crash: 3, partition: 3, evict: 2 })) {
+  switch (random.weighted(weather)) {
     case 'pause':
       return { kind: 'pause', process, atMs, forMs: ttlMs * random.between(0.2, 2) }
     case 'sleep':
       return { kind: 'sleep', process, atMs, forMs: 40 + ttlMs * random.between(0.2, 2) }
     case 'jump':
-      return { kind: 'jump', process, atMs, byMs: random.pick([-5000, -60, 30, ttlMs]) }
+      return { kind: 'jump', process, atMs, byMs: random.pick([-5000, -60, 30, ttlMs, 2 * ttlMs]) }
     case 'crash':
       return { kind: 'crash', process, atMs, restartAfterMs: random.between(0, ttlMs) }
     case 'partition': {
@@ -232,11 +247,11 @@ function faultOf(
     case 'evict':
       return { kind: 'evict', name: random.pick(names), atMs }
     case 'message': {
-      const verb = random.weighted({ join: 3, renew: 5, leave: 3, lighten: 1, wake: 3 })
-      const does =
-        verb === 'wake'
-          ? random.pick(['lose-request', 'late-request', 'again', 'astray'] as const)
-          : random.pick(['lose-request', 'lose-reply', 'late-request', 'late-reply', 'again'] as const)
+      // Where operators evict, what was sent before comes late, or once more.
+      const verb = random.weighted({ join: weather.evict > 5 ? 15 : 3, renew: 5, leave: 3, lighten: 1, wake: 3 })
+      const does = random.pick(
+        verb === 'wake' ? WAKE_FAULTS : weather.evict > 5 && verb === 'join' ? JOIN_FAULTS : CALL_FAULTS,
+      )
       // Late by about a lease: before its end, just behind it, and when the next one holds.
       return { kind: 'message', process, verb, n: random.whole(1, 6), does, ms: ttlMs * random.between(0.3, 1.4) }
     }

@@ -181,7 +181,7 @@ class Schedule {
     this.#at(fault.atMs, () => {
       if (fault.kind === 'evict') {
         this.#note('operator', { kind: 'fault', what: `evict from ${fault.name}` })
-        void this.#world.coordinator.evict(`lock:${fault.name}`, fault.atMs % 2 < 1 ? 0 : 1)
+        void this.#world.coordinator.evictNth(`lock:${fault.name}`, fault.atMs % 2 < 1 ? 0 : 1)
         return
       }
       const worker = this.#workers.findLast(({ name }) => name.split('/', 1)[0] === fault.process)

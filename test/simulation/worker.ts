@@ -47,12 +47,12 @@ export class Worker {
     this.#stage = stage
     this.#plan = plan
     this.#random = random
-    this.locks = new stage.library.Locks(
-      link,
+    this.locks = stage.library.connect(link, {
       runtime,
-      { requestTimeoutMs: plan.requestTimeoutMs, waitTtlMs: plan.waitTtlMs, graceMs: 500 },
-      { prefix: '', ttl: '30s', wait: Infinity, margin: undefined, label: undefined },
-    )
+      requestTimeout: plan.requestTimeoutMs,
+      waitTtl: plan.waitTtlMs,
+      grace: 500,
+    })
     this.done = Promise.all(plan.lanes.map((lane) => this.#work(lane))).then(() => (this.idle = true))
   }
 

@@ -32,6 +32,14 @@ test('exclusive grants come in the order of their fences, although both were ask
   expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
 })
 
+test("a grant that was on its way when its entry was evicted is in nobody's order", () => {
+  const late = story()
+    .hold('a', 5, [0, 3, 4])
+    .at(2, 'c', { kind: 'evicted', name: 'n', fence: 4 })
+    .hold('b', 4, [1, 5, 6])
+  expect(fenceOrder(late.history())).toEqual([])
+})
+
 const entered = (s: Story, at: number, fence: number, weight = 2, capacity = 2) =>
   s.at(at, 'c', { kind: 'entered', name: 'n', fence, weight, capacity })
 const holds = (s: Story, at: number, fence: number) => s.at(at, 'c', { kind: 'holds', name: 'n', fence })

@@ -7,7 +7,7 @@
  * time have no order by asking, but the one that held later must have the larger fence.
  */
 import type { Granted, History, Hold, Violation } from '../history.ts'
-import { byName, evidence } from '../history.ts'
+import { byName, entryKey, evidence } from '../history.ts'
 
 interface Known extends Hold {
   readonly granted: Granted
@@ -22,7 +22,10 @@ export function fenceOrder(history: History): Violation[] {
     const byGrant = holds.sort((a, b) => a.granted.at - b.granted.at)
     unique(byGrant, object)
     afterGrant(byGrant, object)
-    inGrantOrder(byGrant, object)
+    inGrantOrder(
+      byGrant.filter((hold) => !grantedAfterEviction(history, hold)),
+      object,
+    )
   }
   return violations
 }
@@ -51,6 +54,12 @@ function afterGrant(byGrant: readonly Known[], object: Object): void {
     if (floor && hold.granted.fence < floor.granted.fence)
       object(`${hold.id} asked after the grant of ${floor.id}, and got a smaller fence`, floor, hold)
   }
+}
+
+/** Its grant was on its way when an operator evicted it. That holder is told at its next renewal, and may come late. */
+function grantedAfterEviction(history: History, { granted }: Known): boolean {
+  const evicted = history.evictions.size === 0 ? undefined : history.evictions.get(entryKey(granted))
+  return evicted !== undefined && evicted.at < granted.at
 }
 
 function inGrantOrder(byGrant: readonly Known[], object: Object): void {

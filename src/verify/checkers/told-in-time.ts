@@ -75,7 +75,8 @@ function cameBack(hold: Hold, object: Object): void {
 
 /** A deadline that is more than a ttl behind the end of its entry was given by an answer that came after that end. */
 function renewedGone(hold: Hold, left: Event | undefined, options: ToldOptions, object: Object): void {
-  const limit = left && left.at + hold.granted!.ttlMs * CLOCKS_DIFFER + options.turnMs
+  const ttlMs = hold.granted?.ttlMs
+  const limit = left && ttlMs !== undefined && left.at + ttlMs * CLOCKS_DIFFER + options.turnMs
   const renewed = limit && hold.deadlines.find(({ until }) => until > limit)
   if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${left.at}`, left, renewed)
 }

@@ -1,5 +1,6 @@
 import type { Backend } from '../../../src/backend.ts'
 import { BackendError } from '../../../src/backend.ts'
+import { faulty } from '../../../src/testing/faults.ts'
 
 /** A backend of its own over a shared one: closing it ends its own subscriptions and leaves the shared one open. */
 export function viewOf(shared: Backend): Backend {
@@ -34,4 +35,11 @@ export function viewOf(shared: Backend): Backend {
       for (const unsubscribe of subscriptions) unsubscribe()
     },
   }
+}
+
+/** A coordinator that keeps no queue: whoever does not hold is refused, whether or not it would wait. */
+export function withoutQueue(backend: Backend): Backend {
+  const wrapped = faulty(backend, () => undefined)
+  wrapped.join = (entry) => backend.join({ ...entry, wait: false })
+  return Object.assign(wrapped, { supports: { ...backend.supports, queue: false } })
 }

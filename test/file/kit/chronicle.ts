@@ -8,6 +8,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { onTestFinished } from 'vitest'
 import { decodeLine, decodeText, eachLine } from '../../../src/backends/file/line.ts'
 import type { ReplicaState } from '../../../src/backends/file/replica.ts'
@@ -99,7 +100,7 @@ export function chronicle(collector: Collector): Chronicle {
     const start = eachLine(bytes, (line) => head.push(line) < 2)
     const state = JSON.parse(decodeText(head[1]!)!) as ReplicaState
     // A segment starts from what the one before it says, and whoever made it must have read the same.
-    if (replica && JSON.stringify(replica.dump()) !== JSON.stringify(new Replica(state).dump()))
+    if (replica && !isDeepStrictEqual(replica.dump(), new Replica(state).dump()))
       throw new Error(`log.${index + 1} does not start from where log.${index} ended`)
     const now = (replica = new Replica(state))
     eachLine(bytes.subarray(start), (text) => {
