@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Worker } from '../kit/workers.ts'
 import { crew, temporaryDirectory, until } from '../kit/workers.ts'
 
-const STANDS_MS = 3000
+const STANDS_MS = 2000
 /** What a grant may seem early by: the holder counted from before its request left, others from after theirs. */
 const SLACK_MS = 5
 
@@ -16,7 +16,7 @@ const grantedAt = (worker: Worker): Promise<number> => worker.do((stage) => stag
 test('a minimum hold outlives the end of its process', async () => {
   const [first, second] = await pair()
   const from = await first.do(async (stage) => {
-    const hold = await stage.acquire('a', { minHold: '3s' })
+    const hold = await stage.acquire('a', { minHold: '2s' })
     const from = stage.now() - hold.lease.waitedMs
     await hold.release()
     return from
@@ -29,7 +29,7 @@ test('a minimum hold outlives the end of its process', async () => {
 test('a minimum hold outlives a kill -9 of its process, and is not shortened by it', async () => {
   const [first, second] = await pair()
   const releasedAt = await first.do(async (stage) => {
-    const hold = await stage.acquire('a', { minHold: '3s' })
+    const hold = await stage.acquire('a', { minHold: '2s' })
     await hold.release()
     return stage.now()
   })
@@ -46,7 +46,7 @@ test('a minimum hold outlives a kill -9 of its process, and is not shortened by 
 
 test('who waits before a release with a minimum hold is served when that ends', async () => {
   const [first, second] = await pair()
-  await first.do((stage) => stage.acquire('a', { minHold: '3s' }).then(() => {}))
+  await first.do((stage) => stage.acquire('a', { minHold: '2s' }).then(() => {}))
   const waiting = grantedAt(second)
   const releasedAt = await first.do(async (stage) => {
     await stage.release('a')
@@ -59,7 +59,7 @@ test('who waits before a release with a minimum hold is served when that ends', 
 
 test('others wait for the lock delay after a holder was killed', async () => {
   const [first, second] = await pair()
-  await first.do((stage) => stage.acquire('a', { lockDelay: '3s' }).then(() => {}))
+  await first.do((stage) => stage.acquire('a', { lockDelay: '2s' }).then(() => {}))
   const waiting = grantedAt(second)
   const killedAt = await second.do((stage) => stage.now())
   await first.kill()
@@ -71,7 +71,7 @@ test('others wait for the lock delay after a holder was killed', async () => {
 
 test('a try finds a dead holder, and respects its lock delay', async () => {
   const [first, second] = await pair()
-  await first.do((stage) => stage.acquire('a', { lockDelay: '3s' }).then(() => {}))
+  await first.do((stage) => stage.acquire('a', { lockDelay: '2s' }).then(() => {}))
   const killedAt = await second.do((stage) => stage.now())
   await first.kill()
   const tries = (): Promise<boolean> => second.do((stage) => stage.tryAcquire('a').then((hold) => hold !== undefined))

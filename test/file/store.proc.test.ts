@@ -51,7 +51,8 @@ test('on a full disk leases end by their deadline, errors say so, and all is wel
   const others = connect(`file:${store}`)
   onTestFinished(() => others.close())
   expect(await others.tryAcquire('a')).toBeUndefined()
-  expect(await others.tryAcquire('b')).toBeDefined()
+  // It may be that the release of this one found no room: then it ends by its ttl.
+  await others.acquire('b')
 })
 
 test('a disk that is full just when a segment ends stops everybody, and loses nothing', async ({ skip }) => {

@@ -186,7 +186,7 @@ export class Link implements Backend {
     const { network } = this.#world
     const random = this.#random
     const [request, reply] = [this.#delay(), this.#delay()]
-    const [tail, long, lose, which, again, spread] = [0, 1, 2, 3, 4, 5].map(() => random.next()) as number[]
+    const [tail, long, lose, which, again, spread] = [0, 1, 2, 3, 4, 5].map(() => random.next())
     const fault = this.#messageFault(verb)
     if (this.#world.healed()) return { ...CALM, requestMs: request, replyMs: reply }
     const tailMs = tail! < network.tailRate ? long! * network.tailMs : 0

@@ -90,7 +90,7 @@ export const mutants: readonly Mutant[] = [
         replace: 'this.answered(standing, this.#session.clock.now())',
       },
     ],
-    seedsMax: 400,
+    seedsMax: 1000,
   },
   {
     name: 'no-deadline',
@@ -135,7 +135,7 @@ export const mutants: readonly Mutant[] = [
           'seat.until = now.monotonicMs + granted\n    queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)',
       },
     ],
-    seedsMax: 1500,
+    seedsMax: 3000,
   },
   {
     name: 'lost-joins-again',
@@ -155,13 +155,13 @@ export const mutants: readonly Mutant[] = [
           ".then((answer) => (answer.state === 'lost' ? (this.#backend.join(charge.claim as never) as never) : answer)).then(",
       },
     ],
-    seedsMax: 1500,
+    seedsMax: 600,
   },
   {
     name: 'lingering-renewed',
     mistake: 'a late renewal keeps a lingering entry alive',
     patches: [{ file: table, find: ' && !seat.lingering ? seat : undefined', replace: ' ? seat : undefined' }],
-    seedsMax: 1500,
+    seedsMax: 400,
   },
   {
     name: 'leave-without-token',
@@ -186,7 +186,7 @@ export const mutants: readonly Mutant[] = [
         replace: 'return sentAt + ttlMs - 0 * marginOf(ttlMs, marginMs)',
       },
     ],
-    seedsMax: 2000,
+    seedsMax: 1000,
   },
   {
     name: 'unanswered-is-held',
@@ -273,7 +273,7 @@ export const mutants: readonly Mutant[] = [
         replace: "const accepted = true\n    this.#record(visitor, { does: 'read', accepted })",
       },
     ],
-    seedsMax: 1500,
+    seedsMax: 600,
   },
   {
     name: 'old-answer-releases',
@@ -310,13 +310,13 @@ export const mutants: readonly Mutant[] = [
       },
       { file: lease, find: 'askedMs / 3, renewal.ttlMs / 3)', replace: 'askedMs / 3)' },
     ],
-    seedsMax: 1500,
+    seedsMax: 600,
   },
   {
     name: 'sleep-is-ignored',
     mistake: 'the time for which the machine slept is not counted',
     patches: [{ file: 'core/clock.ts', find: 'if (jump > 0) this.#added += jump', replace: '' }],
-    seedsMax: 1500,
+    seedsMax: 400,
   },
   {
     name: 'token-reused',
@@ -337,7 +337,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       { file: acquire, find: 'if (this.#gaveUp && (answer', replace: 'if (this.#done === undefined && (answer' },
     ],
-    seedsMax: 1500,
+    seedsMax: 400,
   },
   {
     name: 'downgrade-forgotten',
@@ -350,19 +350,19 @@ export const mutants: readonly Mutant[] = [
         replace: "if (this.#isOurs(answer)) {\n      this.#lightened = true\n      this.#mode = 'shared'\n    }",
       },
     ],
-    seedsMax: 2000,
+    seedsMax: 1500,
   },
   {
     name: 'another-ticket',
     mistake: 'a renewal that is answered for another ticket of the same owner token keeps the lease going',
     patches: [ticketBlind],
-    seedsMax: 8000,
+    seedsMax: 4000,
   },
   {
     name: 'evicted-is-told',
     mistake: 'an eviction that comes first upon an expired holder tells the evicted waiter that it holds',
     patches: [{ file: table, find: 'if (granted !== -1) this.granted.splice(granted, 1)', replace: '' }],
-    seedsMax: 8000,
+    seedsMax: 4000,
   },
   {
     name: 'late-timer',
@@ -374,7 +374,7 @@ export const mutants: readonly Mutant[] = [
         replace: 'if (at >= this.#timerAt) return',
       },
     ],
-    seedsMax: 8000,
+    seedsMax: 3000,
   },
   {
     name: 'lost-comes-back',
@@ -386,6 +386,6 @@ export const mutants: readonly Mutant[] = [
         replace: "    if (this.#state === 'released') return\n    this.#state = 'held'\n    this.#lost = undefined\n",
       },
     ],
-    seedsMax: 1500,
+    seedsMax: 400,
   },
 ]

@@ -155,8 +155,7 @@ class Schedule {
   /** Whether `work` settles in about that time. */
   async #until(work: Promise<unknown>, ms: number): Promise<boolean> {
     let settled = false
-    const done = (): void => void (settled = true)
-    work.then(done, done)
+    void work.finally(() => (settled = true)).catch(() => {})
     const end = this.#time.now + ms
     while (!settled && this.#time.now < end) await this.#time.advance(STEP_MS)
     return settled
@@ -234,7 +233,7 @@ class Schedule {
     this.#turns += 1
     // Without this a hot loop would go on for ever, for in simulated time it takes none.
     if (this.#turns > TURNS_MAX) throw new HotLoop()
-    await undefined
+    await Promise.resolve()
     await new Promise<void>((resolve) => process.nextTick(resolve))
   }
 

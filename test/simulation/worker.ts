@@ -235,7 +235,7 @@ export class Worker {
   }
 }
 
-export function queueOf(shape: Shape, name: string): string {
+function queueOf(shape: Shape, name: string): string {
   return `${shape === 'permits' ? 'permits' : 'lock'}:${name}`
 }
 

@@ -173,6 +173,8 @@ export class Neighbours {
         this.#neighbours.delete(instance)
         this.#events.died(instance)
       } else if (neighbour.watched) {
+        // It may have left the queue and ended before its poke could leave.
+        this.#events.poked()
         const stood = connectedAt !== undefined && realRuntime.monotonicMs() - connectedAt > ASK_AGAIN_LONGEST_MS
         this.#askAgain(instance, neighbour, stood)
       } else {
