@@ -27,6 +27,7 @@ import { fakeClock } from './kit/fake-clock.ts'
 
 /** With the blank before it. */
 const CHECKSUM_LENGTH = 9
+const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 20 : 1
 const QUIET: LogEvents = { applied: () => {}, skipped: () => {} }
 
 interface Place {
@@ -286,42 +287,45 @@ const steps = fc.array(
   { minLength: 1, maxLength: 80 },
 )
 
-test('all replicas of a log agree, with one that starts from the last segment, and with the table alone', () => {
-  const long = process.env['HOLDFAST_LONG'] === '1'
-  fc.assert(
-    fc.property(steps, (steps) => {
-      using here = place()
-      const logs = [0, 1, 2].map((n) => here.open(`${n}`))
-      // What the log says, said to one replica that has never seen a file.
-      const alone = new Replica(logs[0]!.replica.dump())
-      for (const step of steps) {
-        if ('pass' in step) {
-          here.clock.advance(step.pass)
-          continue
+test(
+  'all replicas of a log agree, with one that starts from the last segment, and with the table alone',
+  { timeout: 10_000 * TIMES },
+  () => {
+    fc.assert(
+      fc.property(steps, (steps) => {
+        using here = place()
+        const logs = [0, 1, 2].map((n) => here.open(`${n}`))
+        // What the log says, said to one replica that has never seen a file.
+        const alone = new Replica(logs[0]!.replica.dump())
+        for (const step of steps) {
+          if ('pass' in step) {
+            here.clock.advance(step.pass)
+            continue
+          }
+          const log = logs[step.log]!
+          if (step.say.length === 0) {
+            log.sync()
+            continue
+          }
+          // A seal ends a line in practice; what a line says after it belongs to nobody.
+          const seal = step.say.findIndex(([verb]) => verb === 'seal')
+          const said = seal === -1 ? step.say : [...step.say.slice(0, seal), step.say[seal]!]
+          const line: Line = { instance: `${step.log}`, now: here.clock.now(), verbs: said }
+          const expected = alone.apply(line)
+          alone.sealed = false
+          expect(log.exchange(said)).toEqual(expected)
         }
-        const log = logs[step.log]!
-        if (step.say.length === 0) {
-          log.sync()
-          continue
-        }
-        // A seal ends a line in practice; what a line says after it belongs to nobody.
-        const seal = step.say.findIndex(([verb]) => verb === 'seal')
-        const said = seal === -1 ? step.say : [...step.say.slice(0, seal), step.say[seal]!]
-        const line: Line = { instance: `${step.log}`, now: here.clock.now(), verbs: said }
-        const expected = alone.apply(line)
-        alone.sealed = false
-        expect(log.exchange(said)).toEqual(expected)
-      }
-      for (const log of logs) log.sync()
-      const fresh = here.open('fresh')
-      fresh.sync()
-      const expected = plain(alone)
-      for (const log of [...logs, fresh]) expect(stateOf(log)).toEqual(expected)
-      consistent(fresh.replica.table)
-    }),
-    { numRuns: long ? 3000 : 150 },
-  )
-})
+        for (const log of logs) log.sync()
+        const fresh = here.open('fresh')
+        fresh.sync()
+        const expected = plain(alone)
+        for (const log of [...logs, fresh]) expect(stateOf(log)).toEqual(expected)
+        consistent(fresh.replica.table)
+      }),
+      { numRuns: 150 * TIMES },
+    )
+  },
+)
 
 test('a state survives JSON, whatever it is', () => {
   fc.assert(

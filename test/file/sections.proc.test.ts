@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { connect } from '../../src/index.ts'
 import type { CheckOptions } from '../../src/verify/checkers/index.ts'
 import { check } from '../../src/verify/checkers/index.ts'
@@ -13,6 +13,7 @@ import { seeded } from './kit/seed.ts'
 
 /** `HOLDFAST_LONG=1` runs ten times as much. */
 const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
+vi.setConfig({ testTimeout: 120_000 * TIMES })
 
 /** Wide: two cores are shared by all workers and whatever else runs on the machine. */
 const BOUNDS: CheckOptions = {

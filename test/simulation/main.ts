@@ -38,8 +38,6 @@ const { values } = parseArgs({
 Error.stackTraceLimit = values.trace ? 10 : 0
 
 const [from, to] = seedsOf(values.seed ?? values.seeds)
-process.exitCode = (await main()) ? 0 : 1
-
 async function main(): Promise<boolean> {
   if (values.table) return table()
   if (values.mutants) return catchAll(mutants)
@@ -171,3 +169,5 @@ function seedsOf(text: string): [number, number] {
   if (!(first <= last)) throw new Error(`seeds are '${text}'; give 1..5000, or one number`)
   return [first, last]
 }
+
+process.exitCode = (await main()) ? 0 : 1

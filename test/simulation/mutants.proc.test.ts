@@ -9,8 +9,8 @@ const types = process.features.typescript ? [] : ['--experimental-strip-types']
 async function simulate(...args: string[]): Promise<string> {
   const running = promisify(execFile)(process.execPath, [...types, 'test/simulation/main.ts', ...args])
   // With an exit code of 1 it has said why.
-  const { stdout } = await running.catch((error: unknown) => error as { stdout: string })
-  return stdout
+  const { stdout, stderr } = await running.catch((error: unknown) => error as { stdout: string; stderr: string })
+  return stdout + stderr
 }
 
 test('three thousand schedules break nothing, and the faults in them bite', async () => {
