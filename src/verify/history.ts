@@ -346,7 +346,7 @@ export function historyOf(events: readonly Event[]): History {
         pauses.set(event.process, [...(pauses.get(event.process) ?? []), event])
         break
       case 'evicted':
-        evictions.set(entryKey(event), event)
+        if (!evictions.has(entryKey(event))) evictions.set(entryKey(event), event)
         break
       case 'access':
       case 'fault':

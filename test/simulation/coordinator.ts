@@ -73,7 +73,9 @@ export class Coordinator {
   }
 
   async evict(name: string, fence: bigint): Promise<void> {
-    const hold = this.#known.get(name)?.get(fence)?.hold
+    const known = this.#known.get(name)?.get(fence)
+    if (!known) return
+    const { hold } = known
     await this.apply(name, async (backend) => {
       const evicting = backend.evict(name, fence)
       this.#recorder.note(PROCESS, { kind: 'evicted', name, fence: Number(fence), hold })
