@@ -8,6 +8,7 @@
  */
 import type { Runtime, Timer } from '../runtime.ts'
 import type { ElapsedClock } from './clock.ts'
+import { Heap } from './heap.ts'
 
 const LONGEST_SLEEP_MS = 1000
 /** Cancelled appointments stay in the heap until they come up, or until there are this many more than live ones. */
@@ -25,7 +26,7 @@ interface Item {
 export class Agenda {
   readonly #runtime: Runtime
   readonly #clock: ElapsedClock
-  #heap: Item[] = []
+  readonly #heap = new Heap<Item>((one, other) => one.at < other.at)
   #live = 0
   #timer: Timer | undefined
   #timerAt = Infinity
@@ -40,7 +41,7 @@ export class Agenda {
   /** Call `fire` once, when the elapsed clock shows `at` or soon after. */
   at(at: number, fire: () => void): Appointment {
     const item: Item = { at, fire }
-    push(this.#heap, item)
+    this.#heap.push(item)
     this.#live += 1
     this.#arm(at)
     return {
@@ -48,7 +49,7 @@ export class Agenda {
         if (!item.fire) return
         item.fire = undefined
         this.#live -= 1
-        if (this.#heap.length > 2 * this.#live + CANCELLED_MAX) this.#compact()
+        if (this.#heap.size > 2 * this.#live + CANCELLED_MAX) this.#heap.filter(({ fire }) => fire !== undefined)
       },
     }
   }
@@ -83,9 +84,9 @@ export class Agenda {
     this.#timerAt = Infinity
     const now = this.#clock.now()
     const due: Item[] = []
-    for (let first = this.#heap[0]; first && (!first.fire || first.at <= now); first = this.#heap[0]) {
+    for (let first = this.#heap.first; first && (!first.fire || first.at <= now); first = this.#heap.first) {
       due.push(first)
-      pop(this.#heap)
+      this.#heap.pop()
     }
     // What is made for this instant meanwhile waits for the next timer: whoever makes it again and again must not block
     // the event loop.
@@ -96,38 +97,7 @@ export class Agenda {
       this.#live -= 1
       fire()
     }
-    const next = this.#heap[0]
+    const next = this.#heap.first
     if (next) this.#arm(next.at)
   }
-
-  #compact(): void {
-    this.#heap = this.#heap.filter((item) => item.fire).sort((a, b) => a.at - b.at)
-  }
-}
-
-function push(heap: Item[], item: Item): void {
-  let index = heap.length
-  heap.push(item)
-  while (index > 0) {
-    const parent = (index - 1) >>> 1
-    if (heap[parent]!.at <= item.at) break
-    heap[index] = heap[parent]!
-    index = parent
-  }
-  heap[index] = item
-}
-
-function pop(heap: Item[]): void {
-  const last = heap.pop()
-  if (!last || heap.length === 0) return
-  let index = 0
-  for (;;) {
-    let child = 2 * index + 1
-    if (child >= heap.length) break
-    if (child + 1 < heap.length && heap[child + 1]!.at < heap[child]!.at) child += 1
-    if (heap[child]!.at >= last.at) break
-    heap[index] = heap[child]!
-    index = child
-  }
-  heap[index] = last
 }
