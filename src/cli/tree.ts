@@ -59,7 +59,10 @@ export class Tree {
     return members.length + nested.length > 0
   }
 
-  /** Send a signal to each process. */
+  /**
+   * Send a signal to each process that is there now. One that is being forked at this instant may be missed; stopping all
+   * of them first, as `kill` does, would show in shells that watch their jobs.
+   */
   signal(signal: NodeJS.Signals): void {
     for (const { pid } of this.#find().members) send(pid, signal)
   }

@@ -98,9 +98,7 @@ describe.skipIf(!hasTmux)('on a terminal (needs tmux)', () => {
   test('TERM from elsewhere reaches the whole tree, and a pipeline beside it goes on', async () => {
     const place = new Place()
     const terminal = new Terminal(place, 100)
-    terminal.type(
-      `hf x -- sh -c 'sleep 500 & echo $PPID $! > $DIR/pids; touch $DIR/up; sleep 500' | (cat; echo the end)`,
-    )
+    terminal.type(`hf x -- sh -c 'sleep 500 & echo $PPID $! > $DIR/pids; touch $DIR/up; wait' | (cat; echo the end)`)
     await place.has('up')
     const [wrapper = 0, grandchild = 0] = place.read('pids').split(' ').map(Number)
     process.kill(wrapper, 'SIGTERM')

@@ -5,7 +5,7 @@
  * them at the end. Whoever holds the lock waits until the test has seen the newest one, so none comes and goes unseen. A
  * copy would miss what is appended later, and a link would change what the store itself looks at.
  */
-import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -38,16 +38,20 @@ export function showSegments(stage: Stage, { store, seen }: { store: string; see
 export class Collector {
   readonly store: string
   /** A file with the number of the newest segment that was opened. */
-  readonly seen: string = join(scratchDirectory(), 'seen')
-  readonly #seen = openSync(this.seen, 'w')
+  readonly seen: string
+  readonly #seen: number
   readonly #segments = new Map<number, number>()
   #done = false
 
   constructor(store: string) {
+    const scratch = scratchDirectory()
     this.store = store
+    this.seen = join(scratch, 'seen')
+    this.#seen = openSync(this.seen, 'w')
     void this.#collect()
     onTestFinished(() => {
       this.#done = true
+      rmSync(scratch, { recursive: true })
       for (const fd of [this.#seen, ...this.#segments.values()]) closeSync(fd)
       this.#segments.clear()
     })
