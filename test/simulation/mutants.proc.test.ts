@@ -1,7 +1,10 @@
 /** The simulation as `npm run simulate` runs it: thousands of healthy schedules, and every planted mistake caught. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+
+// Half a minute of computing, on a machine that may have other things to do.
+vi.setConfig({ testTimeout: 600_000 })
 
 /** An older Node runs TypeScript only when told to. */
 const types = process.features.typescript ? [] : ['--experimental-strip-types']
