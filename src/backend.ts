@@ -184,7 +184,7 @@ export class BackendError extends Error {
 
 /**
  * `UNAVAILABLE` may pass by itself. The others will not: `DENIED` (no rights), `MISCONFIGURED` (the coordinator is not
- * fit to be one), `STORE_GONE`, `STORE_FULL`, `STORE_DAMAGED`, `STORE_VERSION` (made by a newer version),
+ * fit to be one), `STORE_GONE`, `STORE_FULL`, `STORE_DAMAGED`, `STORE_VERSION` (made by another version),
  * `STORE_MISMATCH` (made under another clock), `CLOSED`.
  */
 export type BackendErrorCode =

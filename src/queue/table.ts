@@ -107,10 +107,19 @@ export class Table {
     const queue = this.#pruned(claim.name, now.monotonicMs)
     const seat = this.#seatOf(claim)
     if (!queue || !seat) return LOST
-    const granted = seat.heldAt === undefined ? Math.min(ttlMs, seat.waitTtlMs) : ttlMs
-    // A request that was sent earlier can land later, so a lease is never made shorter.
-    seat.until = Math.max(seat.until, now.monotonicMs + granted)
+    prolong(seat, ttlMs, now.monotonicMs)
     return standing(queue, seat, now.monotonicMs)
+  }
+
+  /** `renew` for many entries of one name, by their fences, for a caller who knows that they are its own. */
+  renewAll(name: string, fences: readonly number[], ttlMs: number, now: Moment): Renewal[] {
+    const queue = this.#pruned(name, now.monotonicMs)
+    return fences.map((fence) => {
+      const seat = queue?.seats[indexOf(queue, fence)]
+      if (!queue || seat?.fence !== fence || seat.lingering) return LOST
+      prolong(seat, ttlMs, now.monotonicMs)
+      return standing(queue, seat, now.monotonicMs)
+    })
   }
 
   leave(claim: Claim, now: Moment, lingerMs = 0): boolean {
@@ -273,7 +282,7 @@ export class Table {
   }
 
   #forget(queue: Queue, seat: Seat): void {
-    const index = indexOf(queue, seat)
+    const index = indexOf(queue, seat.fence)
     queue.seats.splice(index, 1)
     // A join that came twice may have given the id a new seat while this one lingered: that one stays known.
     if (this.#seats.get(seat.id) === seat) this.#seats.delete(seat.id)
@@ -314,6 +323,12 @@ export class Table {
   }
 }
 
+function prolong(seat: Seat, ttlMs: number, nowMs: number): void {
+  const granted = seat.heldAt === undefined ? Math.min(ttlMs, seat.waitTtlMs) : ttlMs
+  // A request that was sent earlier can land later, so a lease is never made shorter.
+  seat.until = Math.max(seat.until, nowMs + granted)
+}
+
 function linger(seat: Seat, until: number): void {
   seat.lingering = true
   seat.owner = undefined
@@ -328,7 +343,7 @@ function standing(queue: Queue, seat: Seat, nowMs: number): Exclude<Standing, Re
   const fence = BigInt(seat.fence)
   const ttlMs = seat.until - nowMs
   if (seat.heldAt !== undefined) return { state: 'held', fence, ttlMs }
-  const ahead = indexOf(queue, seat)
+  const ahead = indexOf(queue, seat.fence)
   // Only the first waiter has a date: if all had it, an expiry would make all of them ask at once.
   const retryAfterMs = ahead === queue.holders ? firstEnd(queue) - nowMs : ttlMs
   return { state: 'waiting', fence, ttlMs, ahead, retryAfterMs }
@@ -357,13 +372,13 @@ function endOf(seat: Seat): number {
   return seat.until + (seat.heldAt === undefined || seat.lingering ? 0 : seat.lockDelayMs)
 }
 
-/** Seats stand in the order of their fences. */
-function indexOf(queue: Queue, seat: Seat): number {
+/** Where the seat with this fence is, if it is there: seats stand in the order of their fences. */
+function indexOf(queue: Queue, fence: number): number {
   let low = 0
   let high = queue.seats.length - 1
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (queue.seats[middle]!.fence < seat.fence) low = middle + 1
+    if (queue.seats[middle]!.fence < fence) low = middle + 1
     else high = middle
   }
   return low

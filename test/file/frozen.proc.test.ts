@@ -133,12 +133,14 @@ test('run rejects when its process was stopped past the ttl, though its function
 test('run rejects when its function blocked the event loop past the ttl, and the statement after that finds out', async () => {
   const { line } = together(2)
   const [blocked, next] = await line
+  const register = new Register('register', true, new MemoryRecorder(machineNow))
   const outcome = blocked.do(async (stage) => {
     let seen: object = {}
+    let fence = 0
     const done = await stage.locks
       .run('a', (lease) => {
         const { signal } = lease
-        stage.kept.set('holding', true)
+        fence = Number(lease.fence)
         stage.block(2500)
         let code: string | undefined
         try {
@@ -150,14 +152,19 @@ test('run rejects when its function blocked the event loop past the ttl, and the
         return 'done'
       })
       .catch((error: { code: string; reason: string }) => ({ code: error.code, reason: error.reason }))
-    return { done, seen }
+    return { done, seen, fence }
   })
   await sleep(300)
   // Granted while the other one still computes.
-  await next.do((stage) => stage.acquire('a').then(() => {}))
-  expect(await outcome).toEqual({
+  const successor = await visitor(next, 'exclusive')
+  expect(register.write(successor, register.read(successor).version)).toBe(true)
+  const { fence, ...rest } = await outcome
+  expect(rest).toEqual({
     done: { code: 'LEASE_LOST', reason: 'expired' },
     seen: { code: 'LEASE_LOST', aborted: true, remainingMs: 0 },
   })
+  const old: Visitor = { process: 'w1', hold: 'w1/1', fence, mode: 'exclusive' }
+  expect([register.read(old).accepted, register.write(old, 1)]).toEqual([false, false])
+  expect(register.read(successor).accepted).toBe(true)
   expect(await next.do((stage) => stage.holds.get('a')!.lease.state)).toBe('held')
 })

@@ -5,6 +5,7 @@ import {
   readFileSync,
   readdirSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -12,13 +13,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Entry, Held } from '../../src/backend.ts'
+import type { Entry, Held, Renewal } from '../../src/backend.ts'
 import { decodeLine, eachLine, encodeLine } from '../../src/backends/file/line.ts'
 import type { Line, Verb } from '../../src/backends/file/line.ts'
 import type { FileClock } from '../../src/backends/file/clock.ts'
 import type { LogEvents } from '../../src/backends/file/log.ts'
 import { Log } from '../../src/backends/file/log.ts'
-import type { ReplicaState } from '../../src/backends/file/replica.ts'
+import type { Answer, ReplicaState } from '../../src/backends/file/replica.ts'
 import { Replica } from '../../src/backends/file/replica.ts'
 import { prepareDirectory } from '../../src/backends/file/directory.ts'
 import type { Table } from '../../src/queue/table.ts'
@@ -28,7 +29,7 @@ import { fakeClock } from './kit/fake-clock.ts'
 /** With the blank before it. */
 const CHECKSUM_LENGTH = 9
 const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 20 : 1
-const QUIET: LogEvents = { applied: () => {}, skipped: () => {} }
+const QUIET: LogEvents = { written: () => {}, applied: () => {}, skipped: () => {} }
 
 interface Place {
   readonly directory: string
@@ -77,7 +78,7 @@ test('what stands behind a seal is void, and is said again in the next segment',
   // One has not read the seal yet: its line lands behind it.
   const [standing] = one.exchange([join_('a', '2')])
   expect(standing).toMatchObject({ state: 'waiting', ahead: 1 })
-  expect(readFileSync(join(here.directory, 'log.1'), 'utf8')).toContain('"id":"2"')
+  expect(readFileSync(join(here.directory, 'log.1'), 'utf8')).toContain('["join","a","2",')
   two.sync()
   expect(stateOf(two)).toEqual(stateOf(one))
   expect(two.replica.table.queue('a')?.seats.map(({ id }) => id)).toEqual(['1', '2'])
@@ -270,6 +271,10 @@ const verbs: fc.Arbitrary<Verb> = fc.oneof(
       ),
   },
   { weight: 3, arbitrary: fc.tuple(fc.constant('renew' as const), claims, durations) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(fc.constant('renewals' as const), names, durations, fc.array(fc.nat({ max: 2 ** 40 }))),
+  },
   { weight: 3, arbitrary: fc.tuple(fc.constant('leave' as const), claims, durations) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('lighten' as const), claims, fc.integer({ min: 1, max: 4 })) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('describe' as const), claims, fc.string()) },
@@ -362,6 +367,51 @@ test('a line is read as it was written, and no part of it is', () => {
       if (place !== flipped.length - CHECKSUM_LENGTH) expect(decodeLine(flipped)).toBeUndefined()
     }),
   )
+})
+
+test('many renewals in one say what each would have said', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(verbs, fc.constantFrom(1, 40, 400)), { maxLength: 40 }),
+      names,
+      durations,
+      (said, name, ttlMs) => {
+        const clock = fakeClock()
+        const apart = new Replica()
+        const together = new Replica()
+        const say = (replica: Replica, verbs: readonly Verb[]): Answer[] =>
+          replica.apply({ instance: 'x', now: clock.now(), verbs })
+        for (const [verb, passed] of said) {
+          clock.advance(passed)
+          for (const replica of [apart, together]) say(replica, [verb])
+        }
+        const seats = apart.table.dump().queues.find((queue) => queue.name === name)?.seats ?? []
+        const fences = seats.map(({ fence }) => fence).toReversed()
+        const claims = seats.map(({ id }): Verb => ['renew', { name, id }, ttlMs]).toReversed()
+        const [answers] = say(together, [['renewals', name, ttlMs, fences]]) as [readonly Renewal[]]
+        const expected = say(apart, claims)
+        // Two seats may share an id while the older one lingers; a fence tells them apart.
+        for (const [index, { lingering }] of seats.toReversed().entries())
+          expect(answers[index]).toEqual(lingering ? { state: 'lost' } : expected[index])
+        expect(together.dump()).toEqual(apart.dump())
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+test('who seals a segment that another has just sealed leaves the next one alone', () => {
+  using here = place()
+  const [one, other] = [here.open('one'), here.open('other')]
+  while (statSync(join(here.directory, 'log.1')).size < 300_000) one.exchange([join_('a', 'x'.repeat(500))])
+  other.sync()
+  one.tidy()
+  other.tidy()
+  expect(segments(here.directory)).toEqual([1, 2])
+  one.exchange([['leave', { name: 'a', id: 'nobody' }, 0]])
+  other.sync()
+  expect(segments(here.directory)).toEqual([1, 2])
+  expect(stateOf(one)).toEqual(stateOf(other))
 })
 
 /** What it answers, or the error that it throws. */

@@ -15,7 +15,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Entry, Held } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { file } from '../../src/backends/file/index.ts'
-import { encodeLine } from '../../src/backends/file/line.ts'
+import { decodeLine, encodeLine } from '../../src/backends/file/line.ts'
 import type { Lease } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
 import type { Worker } from '../kit/workers.ts'
@@ -106,22 +106,47 @@ test('a line that is cut off at a limit counts for nobody, and its writer hears 
   const workers = crew(`file:${store}`)
   const limited = await workers.start({ under: ['prlimit', '--fsize=20000'] })
   const other = await workers.start()
-  const { taken, code } = await limited.do(async ({ locks }) => {
-    for (let taken = 0; ; taken += 1) {
+  // The last line is so long that the limit cuts it off in the middle, wherever the one before it ended.
+  const { taken, long, code } = await limited.do(
+    async ({ locks }, log) => {
+      const { statSync } = process.getBuiltinModule('node:fs')
+      let taken = 0
+      for (; taken === 0 || statSync(log).size < 19_500; taken += 1) await locks.acquire(`name ${taken}`)
+      const long = 'long '.repeat(100)
       try {
-        await locks.acquire(`name ${taken}`)
+        await locks.acquire(long)
+        return { taken, long, code: 'none' }
       } catch (error) {
-        return { taken, code: (error as { code: string }).code }
+        return { taken, long, code: (error as { code: string }).code }
       }
-    }
-  })
+    },
+    join(store, 'log.1'),
+  )
   expect(code).toBe('STORE_FULL')
   expect(statSync(join(store, 'log.1')).size).toBe(20_000)
-  expect(readFileSync(join(store, 'log.1'), 'utf8')).toContain(`name ${taken}`)
+  const tail = readFileSync(join(store, 'log.1'), 'utf8').split('\n').at(-1)!
+  expect(tail).toContain('long long')
+  expect(decodeLine(Buffer.from(tail))).toBeUndefined()
   const free = (name: string): Promise<boolean> =>
     other.do(({ locks }, name) => locks.tryAcquire(name).then((lease) => lease !== undefined), name)
-  expect(await free(`name ${taken}`)).toBe(true)
+  expect(await free(long)).toBe(true)
   expect(await free(`name ${taken - 1}`)).toBe(false)
+})
+
+test('a death that could not be written down is still there for the next one to see', async ({ skip }) => {
+  skip(!can('prlimit', '--fsize=20000', 'true'), 'the size of files cannot be limited here')
+  const store = temporaryDirectory()
+  const workers = crew(`file:${store}`, { ttl: '120s', waitTtl: '2s' })
+  const holder = await workers.start()
+  const limited = await workers.start({ under: ['prlimit', '--fsize=20000'] })
+  const other = await workers.start()
+  await holder.do((stage) => stage.acquire('a').then(() => {}))
+  const waiting = limited.do((stage) => stage.acquire('a').then(() => {}))
+  await until(() => other.do(({ locks }) => locks.inspect('a').then((it) => it?.waiters.length === 1)), 'a waiter')
+  await other.do((stage) => stage.sections({ name: 'b', count: 200 }))
+  await holder.kill()
+  await expect(waiting).rejects.toMatchObject({ code: 'UNREACHABLE' })
+  await other.do((stage) => stage.acquire('a', { wait: '60s' }).then(() => {}))
 })
 
 test('a process without the right to the store hears that', async ({ skip }) => {

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -20,7 +21,8 @@ import type { Backend, Entry, Held } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import type { FileOptions } from '../../src/backends/file/index.ts'
 import { file } from '../../src/backends/file/index.ts'
-import { encodeLine, encodeText } from '../../src/backends/file/line.ts'
+import { decodeLine, encodeLine, encodeText } from '../../src/backends/file/line.ts'
+import { FORMAT } from '../../src/backends/file/log.ts'
 import { connect } from '../../src/index.ts'
 import type { FakeClock } from './kit/fake-clock.ts'
 import { fakeClock } from './kit/fake-clock.ts'
@@ -32,6 +34,15 @@ const entry = (wanted: Partial<Entry> = {}): Entry => {
   tokens += 1
   const whole = { weight: WHOLE, capacity: WHOLE, ttlMs: TTL_MS, waitTtlMs: TTL_MS, wait: false }
   return { name: 'a', id: `token-${tokens}`, ...whole, ...wanted }
+}
+
+/** Empty for what was closed meanwhile. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
 }
 
 interface Place {
@@ -310,6 +321,22 @@ describe('a directory that is taken away', () => {
     expect(() => lease.assertHeld()).toThrow(expect.objectContaining({ code: 'LEASE_LOST', reason: 'gone' }))
   })
 
+  test.each([
+    ['removed', () => {}],
+    ['removed and made anew by others', (open: () => Backend) => open().join(entry({ name: 'b' }))],
+  ])('%s while a seal was not read yet: it goes on in the fresh store, and is known there', async (_, others) => {
+    const { open, directory } = place()
+    const [one, other] = [open(), open()]
+    await one.join(entry())
+    seal(directory)
+    rmSync(directory, { recursive: true })
+    await others(open)
+    const holder = entry()
+    expect(await one.join(holder)).toMatchObject({ state: 'held' })
+    expect(await other.join(entry())).toMatchObject({ state: 'refused', reason: 'held' })
+    expect(readdirSync(join(directory, 's')).length).toBeGreaterThanOrEqual(2)
+  })
+
   test('removed while others wait: they line up in the fresh store', async () => {
     const { directory } = place()
     const locks = [connect(file({ directory })), connect(file({ directory }))]
@@ -326,15 +353,29 @@ describe('a directory that is taken away', () => {
 })
 
 describe('what does not belong into a store', () => {
-  test('a store of a newer format is refused', async () => {
+  test.each([
+    [FORMAT + 1, 'newer'],
+    [FORMAT - 1, 'older'],
+  ])('a store of format %i, which is %s, is refused', async (format, age) => {
     const { open, directory, clock } = place()
     mkdirSync(join(directory, 's'), { recursive: true, mode: 0o700 })
-    writeFileSync(join(directory, 'log.1'), encodeText(JSON.stringify({ format: 2, ...clock.identity, more: true })))
+    writeFileSync(join(directory, 'log.1'), encodeText(JSON.stringify({ format, ...clock.identity, more: true })))
     await expect(open().join(entry())).rejects.toMatchObject({
       code: 'STORE_VERSION',
-      message: expect.stringMatching(/format 2.*newer/),
+      message: expect.stringMatching(new RegExp(`format ${format}.*${age}`)),
     })
     expect(readdirSync(directory).sort()).toEqual(['log.1', 's'])
+  })
+
+  test.runIf(process.platform === 'linux')('a store that cannot be opened costs no descriptor', async () => {
+    const { open, directory } = place()
+    mkdirSync(join(directory, 's'), { recursive: true, mode: 0o700 })
+    writeFileSync(join(directory, 'log.1'), encodeText(JSON.stringify({ format: FORMAT + 1 })))
+    const backend = open()
+    for (let round = 0; round < 5; round += 1)
+      await expect(backend.join(entry())).rejects.toMatchObject({ code: 'STORE_VERSION' })
+    const descriptors = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`))
+    expect(descriptors.filter((path) => path.startsWith(directory))).toEqual([])
   })
 
   test('a segment of a newer format that comes while a lease is held tells nothing, so the deadline ends it', async () => {
@@ -345,7 +386,7 @@ describe('what does not belong into a store', () => {
     const lease = await locks.acquire('a')
     const doubtful = new Promise((resolve) => void lease.on('doubtful', () => resolve('doubtful')))
     seal(directory)
-    writeFileSync(join(directory, 'log.2'), encodeText(JSON.stringify({ format: 2 })))
+    writeFileSync(join(directory, 'log.2'), encodeText(JSON.stringify({ format: FORMAT + 1 })))
     expect(await doubtful).toBe('doubtful')
     await new Promise((resolve) => void lease.on('lost', () => resolve(undefined)))
     expect(() => lease.assertHeld()).toThrow(expect.objectContaining({ code: 'LEASE_LOST', reason: 'expired' }))
@@ -354,8 +395,8 @@ describe('what does not belong into a store', () => {
 
   test.each([
     ['garbage', 'this is no log\n'],
-    ['a header with a broken checksum', encodeText('{"format":1}').toString().replace('format', 'formaT')],
-    ['a header without a state', encodeText(JSON.stringify({ format: 1, ...fakeClock().identity })).toString()],
+    ['a header with a broken checksum', encodeText(`{"format":${FORMAT}}`).toString().replace('format', 'formaT')],
+    ['a header without a state', encodeText(JSON.stringify({ format: FORMAT, ...fakeClock().identity })).toString()],
   ])('a segment that begins with %s is damaged, and stays as it is', async (_, text) => {
     const { open, directory } = place()
     mkdirSync(join(directory, 's'), { recursive: true, mode: 0o700 })
@@ -490,3 +531,36 @@ function nul(path: string, from: number): void {
     Buffer.concat([bytes.subarray(0, Math.max(0, from)), Buffer.alloc(bytes.length - Math.max(0, from))]),
   )
 }
+
+test('the renewals of one turn are one verb, and each has its own answer', async () => {
+  const { open, directory } = place()
+  const backend = open()
+  const holder = entry()
+  const [one, two, three] = [entry({ wait: true }), entry({ wait: true }), entry({ wait: true })]
+  await backend.join(holder)
+  for (const waiter of [one, two, three]) await backend.join(waiter)
+  const answers = await Promise.all([
+    backend.renew(one, 3000),
+    backend.renew(entry(), 3000),
+    backend.renew(three, 3000),
+    backend.renew(two, 3000),
+    backend.leave(holder),
+    backend.renew(two, 3000),
+    backend.renew(one, 3000),
+    backend.renew(one, 4000),
+  ])
+  expect(answers).toMatchObject([
+    { state: 'waiting', ahead: 1 },
+    { state: 'lost' },
+    { state: 'waiting', ahead: 3 },
+    { state: 'waiting', ahead: 2 },
+    true,
+    { state: 'waiting', ahead: 1 },
+    { state: 'held' },
+    { state: 'held' },
+  ])
+  const [line] = readFileSync(join(directory, 'log.1'), 'utf8').trim().split('\n').slice(-1)
+  const { verbs } = decodeLine(Buffer.from(line!))!
+  const words = verbs.map(([word, , , fences]) => (word === 'renewals' ? `${word} ${fences.length}` : word))
+  expect(words).toEqual(['renewals 1', 'renew', 'renewals 2', 'leave', 'renewals 2', 'renewals 1'])
+})

@@ -130,9 +130,14 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: table,
-        find: 'seat.until = Math.max(seat.until, now.monotonicMs + granted)',
+        find: 'seat.until = Math.max(seat.until, nowMs + granted)',
+        replace: 'seat.until = nowMs + granted',
+      },
+      {
+        file: table,
+        find: '    prolong(seat, ttlMs, now.monotonicMs)\n    return standing',
         replace:
-          'seat.until = now.monotonicMs + granted\n    queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)',
+          '    prolong(seat, ttlMs, now.monotonicMs)\n    queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)\n    return standing',
       },
     ],
     seedsMax: 3000,
@@ -288,8 +293,9 @@ export const mutants: readonly Mutant[] = [
       { file: table, find: 'queue.seats.push(seat)', replace: 'queue.seats.splice(queue.holders, 0, seat)' },
       {
         file: table,
-        find: 'function indexOf(queue: Queue, seat: Seat): number {\n',
-        replace: 'function indexOf(queue: Queue, seat: Seat): number {\n  if (seat) return queue.seats.indexOf(seat)\n',
+        find: 'function indexOf(queue: Queue, fence: number): number {\n',
+        replace:
+          'function indexOf(queue: Queue, fence: number): number {\n  if (fence) return queue.seats.findIndex((each) => each.fence === fence)\n',
       },
     ],
     seedsMax: 400,

@@ -11,11 +11,12 @@
 import { resolve } from 'node:path'
 import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
-import type { Seat } from '../../queue/table.ts'
+import type { Seat, Table } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
 import { nextTurn, realRuntime } from '../../runtime.ts'
 import type { FileClock } from './clock.ts'
 import { machineClock } from './clock.ts'
+import type { Modes } from './directory.ts'
 import { defaultDirectory, prepareDirectory } from './directory.ts'
 import { storeError } from './errors.ts'
 import type { Verb } from './line.ts'
@@ -49,6 +50,8 @@ export function file(options: FileOptions = {}): FileBackend {
 
 /** So many flushes in a row may do without a turn of the event loop; then timers and sockets get theirs. */
 const FLUSHES_PER_TURN = 64
+/** How long after a change in the queues to look who stands before us now. */
+const RETARGET_MS = 5
 
 interface Asked {
   readonly verb: Verb
@@ -72,6 +75,8 @@ export class FileBackend implements Backend {
   readonly #wakes = new Wakes()
   readonly #followed = new Map<string, number>()
   #store: Store | undefined
+  /** Who was poked for the line that is being said. */
+  readonly #roused = new Set<string>()
   #batch: Asked[] = []
   #flushes = 0
   #retargeting = false
@@ -96,7 +101,7 @@ export class FileBackend implements Backend {
   }
 
   async join(entry: Entry): Promise<Standing> {
-    const verb: Verb = ['join', bareEntry(entry)]
+    const verb: Verb = ['join', entry]
     const standing = (await this.#ask(verb)) as Standing
     // A try has no second chance: before it hears that somebody holds, the kernel is asked whether that one lives.
     if (standing.state !== 'refused' || standing.reason !== 'held' || !(await this.#buryDeadHolders(entry.name)))
@@ -105,19 +110,19 @@ export class FileBackend implements Backend {
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
-    return (await this.#ask(['renew', bare(claim), ttlMs])) as Renewal
+    return (await this.#ask(['renew', claim, ttlMs])) as Renewal
   }
 
   async leave(claim: Claim, options: { readonly lingerMs?: number } = {}): Promise<boolean> {
-    return (await this.#ask(['leave', bare(claim), options.lingerMs ?? 0])) as boolean
+    return (await this.#ask(['leave', claim, options.lingerMs ?? 0])) as boolean
   }
 
   async lighten(claim: Claim, weight: number): Promise<Renewal> {
-    return (await this.#ask(['lighten', bare(claim), weight])) as Renewal
+    return (await this.#ask(['lighten', claim, weight])) as Renewal
   }
 
   async describe(claim: Claim, info: string): Promise<boolean> {
-    return (await this.#ask(['describe', bare(claim), info])) as boolean
+    return (await this.#ask(['describe', claim, info])) as boolean
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
@@ -184,12 +189,14 @@ export class FileBackend implements Backend {
     })
   }
 
-  /** Something that only makes waiting quicker: if it fails, timers do the work. */
-  async #hint(verb: Verb): Promise<void> {
+  /** Something that only makes waiting quicker: if it fails, timers do the work. Whether it was said. */
+  async #hint(verb: Verb): Promise<boolean> {
     try {
       await this.#ask(verb)
+      return true
     } catch {
       // The next verb that matters fails in the same way and says so.
+      return false
     }
   }
 
@@ -208,7 +215,11 @@ export class FileBackend implements Backend {
     try {
       const answers = this.#guarded((store) => {
         store.neighbours.listen()
-        const said = store.log.exchange(batch.map(({ verb }) => verb))
+        const { verbs, spread } = gather(
+          batch.map(({ verb }) => verb),
+          store.log.replica.table,
+        )
+        const said = spread(store.log.exchange(verbs))
         store.log.reserve(highestFence(said))
         return said
       })
@@ -250,15 +261,31 @@ export class FileBackend implements Backend {
     const instance = realRuntime.token()
     const neighbours = new Neighbours(directory, instance, modes.file, {
       poked: () => this.#read(),
-      died: (dead) => void this.#hint(['bury', dead]).then(() => this.#store?.neighbours.bury(dead)),
+      died: (dead) => void this.#bury(dead, neighbours),
     })
-    const log = new Log(directory, modes, instance, this.#clock, {
-      applied: (mine) => this.#spread(log, neighbours, mine),
-      skipped: () => this.#wakes.wakeAll(),
-    })
+    const log = this.#openLog(directory, modes, instance, neighbours)
     this.#store = { instance, log, neighbours }
     for (const name of this.#followed.keys()) void this.#hint(['follow', name, true])
     return this.#store
+  }
+
+  #openLog(directory: string, modes: Modes, instance: string, neighbours: Neighbours): Log {
+    try {
+      const log: Log = new Log(directory, modes, instance, this.#clock, {
+        written: (verbs) => this.#rouse(log, neighbours, verbs),
+        applied: (mine) => this.#spread(log, neighbours, mine),
+        skipped: () => this.#wakes.wakeAll(),
+      })
+      return log
+    } catch (error) {
+      neighbours.close()
+      throw error
+    }
+  }
+
+  /** An instance is dead: say so, and only then clear its socket away, which is the proof. */
+  async #bury(dead: string, neighbours: Neighbours): Promise<void> {
+    if (await this.#hint(['bury', dead])) neighbours.bury(dead)
   }
 
   #shut(): void {
@@ -276,6 +303,19 @@ export class FileBackend implements Backend {
       // Whoever waits here asks again soon, by a verb that can tell of it; a removed store must not be waited at.
       if (error instanceof BackendError && error.code === 'STORE_GONE') this.#shut()
       this.#wakes.wakeAll()
+    }
+  }
+
+  /** Whoever comes after a holder that leaves can wake up while we read what became of it: what it means, it reads itself. */
+  #rouse({ replica: { table } }: Log, neighbours: Neighbours, verbs: readonly Verb[]): void {
+    this.#roused.clear()
+    for (const verb of verbs) {
+      if (verb[0] !== 'leave' || table.seat(verb[1].id)?.heldAt === undefined) continue
+      const queue = table.queue(verb[1].name)
+      const owner = queue?.seats[queue.holders]?.owner
+      if (owner === undefined || this.#roused.has(owner)) continue
+      this.#roused.add(owner)
+      neighbours.poke(owner)
     }
   }
 
@@ -297,17 +337,17 @@ export class FileBackend implements Backend {
       table.shifted.forEach(tell)
       table.sooner.forEach(tell)
       for (const name of table.changed) for (const instance of replica.followersOf(name)) owners.add(instance)
-      for (const owner of owners) neighbours.poke(owner)
+      for (const owner of owners) if (!this.#roused.has(owner)) neighbours.poke(owner)
     }
     this.#wakes.announce(table)
     this.#retarget()
   }
 
-  /** Watch the processes whose end would let us move up: once in a turn, however many lines there were. */
+  /** Watch the processes whose end would let us move up: once for many lines, since the dead stay dead meanwhile. */
   #retarget(): void {
     if (this.#retargeting || (this.#wakes.idle && !this.#store?.neighbours.watching)) return
     this.#retargeting = true
-    nextTurn(() => {
+    realRuntime.after(RETARGET_MS, () => {
       this.#retargeting = false
       if (this.#store) this.#store.neighbours.watch(this.#ahead(this.#store))
     })
@@ -339,37 +379,41 @@ export class FileBackend implements Backend {
       [...owners].map(async (owner) => [owner, await store.neighbours.ask(owner)] as const),
     )
     const dead = answers.filter(([, answer]) => answer === 'dead')
-    for (const [owner] of dead) {
-      await this.#hint(['bury', owner])
-      store.neighbours.bury(owner)
-    }
+    for (const [owner] of dead) await this.#bury(owner, store.neighbours)
     return dead.length > 0
   }
 }
 
-/** The claim without whatever else the caller's object carries. */
-function bare({ name, id }: Claim): Claim {
-  return { name, id }
-}
-
-function bareEntry({
-  name,
-  id,
-  weight,
-  capacity,
-  ttlMs,
-  waitTtlMs,
-  wait,
-  waitersMax,
-  lockDelayMs,
-  info,
-}: Entry): Entry {
-  return {
-    ...{ name, id, weight, capacity, ttlMs, waitTtlMs, wait },
-    ...(waitersMax === undefined ? {} : { waitersMax }),
-    ...(lockDelayMs === undefined ? {} : { lockDelayMs }),
-    ...(info === undefined ? {} : { info }),
+/**
+ * Renewals that come one after the other become one verb: the keeper of a crowd renews all of it at once. `spread` gives
+ * each of the verbs its own answer again.
+ */
+function gather(
+  asked: readonly Verb[],
+  table: Table,
+): { verbs: readonly Verb[]; spread: (answers: readonly Answer[]) => readonly Answer[] } {
+  if (asked.length === 1) return { verbs: asked, spread: (answers) => answers }
+  const verbs: Verb[] = []
+  /** Where the answer of each is to be found: which verb, and which of its answers. */
+  const places: (readonly [verb: number, entry?: number])[] = []
+  let open: { readonly name: string; readonly ttlMs: number; readonly fences: number[] } | undefined
+  for (const verb of asked) {
+    const fence = verb[0] === 'renew' ? table.seat(verb[1].id)?.fence : undefined
+    if (verb[0] !== 'renew' || fence === undefined) {
+      open = undefined
+      places.push([verbs.push(verb) - 1])
+      continue
+    }
+    const [, { name }, ttlMs] = verb
+    if (open?.name !== name || open.ttlMs !== ttlMs) {
+      open = { name, ttlMs, fences: [] }
+      verbs.push(['renewals', name, ttlMs, open.fences])
+    }
+    places.push([verbs.length - 1, open.fences.push(fence) - 1])
   }
+  const spread = (answers: readonly Answer[]): readonly Answer[] =>
+    places.map(([verb, entry]) => (entry === undefined ? answers[verb] : (answers[verb] as readonly Renewal[])[entry]))
+  return { verbs, spread }
 }
 
 function closed(): BackendError {

@@ -12,6 +12,8 @@ import type { Moment } from '../../queue/table.ts'
 export type Verb =
   | readonly ['join', Entry]
   | readonly ['renew', Claim, ttlMs: number]
+  /** Many entries of one name, by their fences: a process writes so only of entries that are its own. */
+  | readonly ['renewals', name: string, ttlMs: number, fences: readonly number[]]
   | readonly ['leave', Claim, lingerMs: number]
   | readonly ['lighten', Claim, weight: number]
   | readonly ['describe', Claim, info: string]
@@ -37,7 +39,7 @@ const CHECKSUM_LENGTH = 9
 
 /** `\n` + JSON + ` ` + checksum + `\n` */
 export function encodeLine({ instance, now, verbs }: Line): Buffer {
-  return encodeText(JSON.stringify([instance, now.monotonicMs, now.wallMs, verbs]))
+  return encodeText(JSON.stringify([instance, now.monotonicMs, now.wallMs, verbs.map(pack)]))
 }
 
 export function encodeText(json: string): Buffer {
@@ -49,9 +51,76 @@ export function encodeText(json: string): Buffer {
 export function decodeLine(bytes: Buffer): Line | undefined {
   const json = decodeText(bytes)
   if (json === undefined) return undefined
-  const [instance, monotonicMs, wallMs, verbs] = JSON.parse(json) as [string, number, number, Verb[]]
-  return { instance, now: { monotonicMs, wallMs }, verbs }
+  const [instance, monotonicMs, wallMs, verbs] = JSON.parse(json) as [string, number, number, Packed[]]
+  return { instance, now: { monotonicMs, wallMs }, verbs: verbs.map(unpack) }
 }
+
+/** A verb as it stands in the log: a list without keys, which would be longer than what they name. */
+type Packed = readonly [word: string, ...fields: (string | number | boolean | null | readonly number[])[]]
+
+function pack(verb: Verb): Packed {
+  switch (verb[0]) {
+    case 'join': {
+      const { name, id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs, info } = verb[1]
+      const rare =
+        waitersMax === undefined && lockDelayMs === undefined ? [] : [waitersMax ?? null, lockDelayMs ?? null]
+      return ['join', name, id, weight, capacity, ttlMs, waitTtlMs, wait, info ?? null, ...rare]
+    }
+    case 'renew':
+    case 'leave':
+    case 'lighten':
+    case 'describe':
+      return [verb[0], verb[1].name, verb[1].id, verb[2]]
+    case 'renewals':
+      // Fences that were drawn together differ in their last digits only.
+      return [verb[0], verb[1], verb[2], verb[3].map((fence, index, all) => fence - (all[index - 1] ?? 0))]
+    default:
+      return verb
+  }
+}
+
+function unpack(packed: Packed): Verb {
+  switch (packed[0]) {
+    case 'join': {
+      const [, name, id, weight, capacity, ttlMs, waitTtlMs, wait, info, waitersMax, lockDelayMs] = packed as PackedJoin
+      const entry: Writable<Entry> = { name, id, weight, capacity, ttlMs, waitTtlMs, wait }
+      if (info != null) entry.info = info
+      if (waitersMax != null) entry.waitersMax = waitersMax
+      if (lockDelayMs != null) entry.lockDelayMs = lockDelayMs
+      return ['join', entry]
+    }
+    case 'renew':
+    case 'leave':
+    case 'lighten':
+    case 'describe': {
+      const [word, name, id, value] = packed as readonly ['renew', string, string, number]
+      return [word, { name, id }, value]
+    }
+    case 'renewals': {
+      const [word, name, ttlMs, gaps] = packed as readonly ['renewals', string, number, readonly number[]]
+      let fence = 0
+      return [word, name, ttlMs, gaps.map((gap) => (fence += gap))]
+    }
+    default:
+      return packed as Verb
+  }
+}
+
+type PackedJoin = readonly [
+  word: 'join',
+  name: string,
+  id: string,
+  weight: number,
+  capacity: number,
+  ttlMs: number,
+  waitTtlMs: number,
+  wait: boolean,
+  info: string | null,
+  waitersMax?: number | null,
+  lockDelayMs?: number | null,
+]
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 export function decodeText(bytes: Buffer): string | undefined {
   if (bytes.length <= CHECKSUM_LENGTH) return undefined

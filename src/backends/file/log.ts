@@ -40,13 +40,14 @@ import { decodeLine, decodeText, eachLine, encodeLine, encodeText } from './line
 import type { Answer, ReplicaState } from './replica.ts'
 import { Replica } from './replica.ts'
 
-const FORMAT = 1
+/** Of the lines and of the state; another one is not read. */
+export const FORMAT = 2
 /** A segment is sealed beyond this, or beyond four times the state it began with: opening a store stays quick. */
 const SEGMENT_BYTES = 256 * 1024
 /** How far ahead fences are reserved on disk, in microseconds of the wall clock: one sync an hour. */
 const RESERVE_AHEAD = 3600e6
 /** How often to look whether the path still leads to the file that we have open. */
-const PATH_CHECK_MS = 250
+const PATH_CHECK_MS = 10
 /** A segment is made in milliseconds; one in the making that is older has no maker any more. */
 const LITTER_AGE_MS = 600_000
 /** Another segment in each of so many tries means that something else is wrong. */
@@ -67,7 +68,15 @@ interface Segment {
   offset: number
 }
 
+/** A line of this process, and its bytes without line ends. */
+interface Written {
+  readonly line: Line
+  readonly bytes: Buffer
+}
+
 export interface LogEvents {
+  /** A line of this process is in the file; what becomes of it is not known yet. */
+  written(verbs: readonly Verb[]): void
   /** A line was applied; `mine` if it is the one that this process just wrote. */
   applied(mine: boolean): void
   /** Segments were skipped: what happened in them is not known, only the state after them. */
@@ -83,6 +92,7 @@ export class Log {
   #buffer: Buffer = Buffer.allocUnsafe(64 * 1024)
   #segment: Segment
   #replica: Replica = new Replica()
+  readonly #inode: number | undefined
   #pathCheckedAt = 0
 
   constructor(directory: string, modes: Modes, instance: string, clock: FileClock, events: LogEvents) {
@@ -91,6 +101,7 @@ export class Log {
     this.#instance = instance
     this.#clock = clock
     this.#events = events
+    this.#inode = inodeOf(directory)
     this.#segment = this.#open()
   }
 
@@ -101,11 +112,11 @@ export class Log {
   /** Say `verbs`, all at one place in the order of things, and hear the outcome of each. */
   exchange(verbs: readonly Verb[]): Answer[] {
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-      const line: Line = { instance: this.#instance, now: this.#clock.now(), verbs }
-      const bytes = encodeLine(line)
       const before = this.#segment
-      if (!this.#append(bytes)) continue
-      const answers = this.#read({ line, bytes: bytes.subarray(1, -1) })
+      const written = this.#append(verbs)
+      if (!written) continue
+      this.#events.written(verbs)
+      const answers = this.#read(written)
       if (answers) {
         this.#assertLinked()
         return answers
@@ -137,26 +148,28 @@ export class Log {
     this.exchange([['reserve', upTo]])
   }
 
-  /** End a segment that has grown long. */
+  /** End a segment that has grown long. Said once: if it comes behind the seal of another process, that one did it. */
   tidy(): void {
     const { offset, headBytes } = this.#segment
-    if (offset > headBytes + Math.max(SEGMENT_BYTES, 4 * headBytes)) this.exchange([['seal']])
+    if (offset > headBytes + Math.max(SEGMENT_BYTES, 4 * headBytes)) this.#read(this.#append([['seal']]))
   }
 
   close(): void {
     closeSync(this.#segment.fd)
   }
 
-  /** Whether it was written. A line that is torn before the end of its checksum does not count, for anybody. */
-  #append(bytes: Buffer): boolean {
+  /** Write a line. `undefined`: it is torn before the end of its checksum, and does not count, for anybody. */
+  #append(verbs: readonly Verb[]): Written | undefined {
+    const line: Line = { instance: this.#instance, now: this.#clock.now(), verbs }
+    const bytes = encodeLine(line)
     const written = writeSync(this.#segment.fd, bytes)
     // Without its line end it counts all the same, as soon as somebody writes the next one.
     if (written === bytes.length - 1) writeSync(this.#segment.fd, '\n')
-    return written >= bytes.length - 1
+    return written >= bytes.length - 1 ? { line, bytes: bytes.subarray(1, -1) } : undefined
   }
 
   /** Apply everything that is there. The answers of `own`, unless a seal came before it. */
-  #read(own?: { readonly line: Line; readonly bytes: Buffer }): Answer[] | undefined {
+  #read(own?: Written): Answer[] | undefined {
     let answers: Answer[] | undefined
     for (;;) {
       // Already sealed when it begins: the last attempt to go on has failed, on a full disk for example.
@@ -196,6 +209,8 @@ export class Log {
    */
   #advance(): void {
     const { number, fd } = this.#segment
+    // Another directory has another log, and our socket is not in it.
+    if (inodeOf(this.#directory) !== this.#inode) throw this.#gone()
     if (fstatSync(fd).nlink > 0 && this.#highest() === number) this.#make(number + 1, this.#replica.dump())
     this.#segment = this.#open()
     closeSync(fd)
@@ -244,11 +259,12 @@ export class Log {
     const header = parse(lines[0]) as Header | undefined
     const state = parse(lines[1]) as ReplicaState | undefined
     const { boot, namespace } = this.#clock.identity
-    if (header && header.format > FORMAT) {
+    if (header && header.format !== FORMAT) {
+      const age = header.format > FORMAT ? 'a newer' : 'an older'
       throw this.#unfit(
         segment,
         'STORE_VERSION',
-        `is of format ${header.format}, made by a newer holdfast; this one knows ${FORMAT}. Update it, or give it a directory of its own`,
+        `is of format ${header.format}, made by ${age} holdfast; this one knows ${FORMAT}. Use one version, or give each a directory of its own`,
       )
     }
     if (!header || !state) {
@@ -389,22 +405,17 @@ export class Log {
     }
   }
 
-  /** A store whose directory was removed or moved away excludes nobody: those who come now make another one. */
+  /**
+   * A store whose directory was removed or moved away excludes nobody: those who come now make another one. A look costs as
+   * much as a line, so whoever has just looked does not: what it is granted meanwhile, it loses at its next request.
+   */
   #assertLinked(): void {
-    const { fd, path, inode } = this.#segment
-    let there = fstatSync(fd).nlink > 0
+    const { path, inode } = this.#segment
     const { monotonicMs } = this.#clock.now()
-    if (there && monotonicMs - this.#pathCheckedAt > PATH_CHECK_MS) {
-      this.#pathCheckedAt = monotonicMs
-      there = statSync(path, { throwIfNoEntry: false })?.ino === inode
-    }
+    if (monotonicMs - this.#pathCheckedAt < PATH_CHECK_MS) return
+    this.#pathCheckedAt = monotonicMs
     // A segment that others have just replaced is not there either, but it has a seal.
-    if (!there && !this.#sealedMeanwhile()) {
-      throw new BackendError(
-        'STORE_GONE',
-        `the lock store ${this.#directory} was removed or moved away while it was in use`,
-      )
-    }
+    if (inodeOf(path) !== inode && !this.#sealedMeanwhile()) throw this.#gone()
   }
 
   #sealedMeanwhile(): boolean {
@@ -413,10 +424,19 @@ export class Log {
     return this.#segment !== before
   }
 
+  #gone(): BackendError {
+    const text = `the lock store ${this.#directory} was removed or moved away while it was in use`
+    return new BackendError('STORE_GONE', text)
+  }
+
   #unfit(segment: Segment, code: BackendErrorCode, text: string): BackendError {
     closeSync(segment.fd)
     return new BackendError(code, `the lock store ${this.#directory} ${text}`)
   }
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino
 }
 
 function parse(line: Buffer | undefined): unknown {

@@ -1,8 +1,9 @@
 /**
  * The other processes at the same store: to wake them, and to hear of their end at once.
  *
- * Each process listens on a socket in the store, named after its random instance id. A poke is one byte that says "read
- * the log"; what it means stands there. Whoever waits keeps a connection to the process ahead of it.
+ * Each process listens on a socket in the store, named after its random instance id. Whoever waits keeps a connection to
+ * the process ahead of it, and says who it is. A poke is a byte, in either direction, that says "read the log"; what it
+ * means stands there.
  *
  * Death is only what the kernel says: a refused connection, which means that no process has this socket open any more.
  * The end of a connection is a reason to ask, nothing else; a missing socket file, a full backlog or a connection that
@@ -22,6 +23,8 @@ const LITTER_AGE_MS = 60_000
 /** A connection that ends again and again without a refusal is asked for again after this, and then twice as long. */
 const ASK_AGAIN_FIRST_MS = 2
 const ASK_AGAIN_LONGEST_MS = 1000
+/** What is said has no meaning, so all that arrives is read into the same few bytes. */
+const HEARD = Buffer.alloc(64)
 /** sun_path has 108 bytes, one of which ends it; some systems have 104. */
 const PATH_BYTES_MAX = 103
 
@@ -50,6 +53,8 @@ export class Neighbours {
   readonly #events: NeighbourEvents
   readonly #neighbours = new Map<string, Neighbour>()
   readonly #guests = new Set<Socket>()
+  /** The guests that have said who they are. */
+  readonly #known = new Map<string, Socket>()
   #server: Server | undefined
   #watching = false
   #closed = false
@@ -89,7 +94,9 @@ export class Neighbours {
 
   poke(instance: string): void {
     if (this.#closed || instance === this.#instance) return
-    this.#connected(instance).socket?.write('.')
+    const socket = this.#known.get(instance) ?? this.#connected(instance).socket
+    // What could not be sent yet will be read after now, and one byte says all.
+    if (socket?.writableLength === 0) socket.write('.')
   }
 
   /** Whether anybody's end matters. */
@@ -141,9 +148,19 @@ export class Neighbours {
   #welcome(guest: Socket): void {
     guest.unref()
     this.#guests.add(guest)
-    guest.on('data', () => this.#events.poked())
+    let instance: string | undefined
+    guest.on('data', (bytes) => {
+      if (instance === undefined) {
+        instance = bytes.toString('latin1', 0, this.#instance.length)
+        this.#known.set(instance, guest)
+      }
+      this.#events.poked()
+    })
     guest.on('error', () => {})
-    guest.on('close', () => this.#guests.delete(guest))
+    guest.on('close', () => {
+      this.#guests.delete(guest)
+      if (instance !== undefined && this.#known.get(instance) === guest) this.#known.delete(instance)
+    })
   }
 
   #connected(instance: string): Neighbour {
@@ -157,14 +174,14 @@ export class Neighbours {
   }
 
   #connect(instance: string, neighbour: Neighbour): void {
-    const socket = connect(this.#path(instance))
+    const heard = { buffer: HEARD, callback: () => (this.#events.poked(), true) }
+    const socket = connect({ path: this.#path(instance), onread: heard })
     let refused = false
     let connectedAt: number | undefined
     neighbour.socket = socket
     socket.unref()
     socket.once('connect', () => (connectedAt = realRuntime.monotonicMs()))
-    // Nothing is ever said to us; but only a socket that is read from hears of its end.
-    socket.resume()
+    socket.write(this.#instance)
     socket.on('error', (error) => (refused ||= isRefusal(error)))
     socket.on('close', () => {
       if (neighbour.socket !== socket) return

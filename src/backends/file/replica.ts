@@ -10,7 +10,7 @@ import type { Moment, Seat, TableState } from '../../queue/table.ts'
 import { Table } from '../../queue/table.ts'
 import type { Line, Verb } from './line.ts'
 
-export type Answer = Standing | Renewal | boolean | undefined
+export type Answer = Standing | Renewal | readonly Renewal[] | boolean | undefined
 
 /** In a form that survives JSON: the head of the next segment. */
 export interface ReplicaState {
@@ -88,6 +88,8 @@ export class Replica {
         return table.join(verb[1], now, instance)
       case 'renew':
         return table.renew(verb[1], verb[2], now)
+      case 'renewals':
+        return table.renewAll(verb[1], verb[3], verb[2], now)
       case 'leave':
         return table.leave(verb[1], now, verb[2])
       case 'lighten':
