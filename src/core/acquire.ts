@@ -22,10 +22,13 @@ import type { Charge } from './keeper.ts'
 import { CoreLease, validity } from './lease.ts'
 import type { Request } from './request.ts'
 import type { Closable, Session } from './session.ts'
+import { isFinal } from './session.ts'
 import { describeWho } from './who.ts'
 
 /** A refused entry of a coordinator without a queue asks again after this long at the latest. */
 const RECHECK_MS = 2000
+/** Who was granted by a wake asks for the full lease after this. */
+const FULL_LEASE_SOON_MS = 50
 
 type Outcome =
   | { readonly state: 'granted'; readonly lease: CoreLease }
@@ -57,27 +60,35 @@ export async function acquire(session: Session, request: Request, info: string):
 
 async function acquireSince(session: Session, request: Request, info: string, since: number): Promise<CoreLease> {
   let waited = false
-  for (;;) {
-    request.signal?.throwIfAborted()
-    if (session.closed) throw new ClosedError(request.name)
-    const attempt = new Attempt(session, request, info, since, waited)
-    const outcome = await attempt.run()
-    switch (outcome.state) {
-      case 'granted':
-        // A process that was frozen between the answer and this line must not be given a hold that is over.
-        if (outcome.lease.state !== 'lost') return outcome.lease
-        void outcome.lease.release()
-        checkPatience(session, request, since)
-        break
-      case 'refused':
-        waited = true
-        await nextChance(session, request, outcome.refusal, since)
-        break
-      case 'lapsed':
-        waited = true
-        checkPatience(session, request, since)
-        break
+  let news: News | undefined
+  try {
+    for (;;) {
+      request.signal?.throwIfAborted()
+      if (session.closed) throw new ClosedError(request.name)
+      news?.asking()
+      const attempt = new Attempt(session, request, info, since, waited)
+      const outcome = await attempt.run()
+      switch (outcome.state) {
+        case 'granted':
+          // A process that was frozen between the answer and this line must not be given a hold that is over.
+          if (outcome.lease.state !== 'lost') return outcome.lease
+          void outcome.lease.release()
+          checkPatience(session, request, since)
+          break
+        case 'refused':
+          waited = true
+          checkRefusal(session, request, outcome.refusal, since)
+          news ??= new News(session, request.queue)
+          await nextChance(session, request, outcome.refusal, since, news)
+          break
+        case 'lapsed':
+          waited = true
+          checkPatience(session, request, since)
+          break
+      }
     }
+  } finally {
+    news?.end()
   }
 }
 
@@ -93,8 +104,8 @@ function checkPatience(session: Session, request: Request, since: number): void 
   )
 }
 
-/** After a refusal: throw if it is final, else wait for a time at which it makes sense to ask again. */
-async function nextChance(session: Session, request: Request, refusal: Refused, since: number): Promise<void> {
+/** Throw if a refusal is final. */
+function checkRefusal(session: Session, request: Request, refusal: Refused, since: number): void {
   const { name, waitMs } = request
   if (refusal.reason === 'capacity')
     throw new CapacityMismatchError(name, request.capacity, refusal.capacity ?? request.capacity)
@@ -102,24 +113,71 @@ async function nextChance(session: Session, request: Request, refusal: Refused, 
   if (waitMs === 0) throw new HeldError(name, describeWho(refusal.holder))
   const waitedMs = session.clock.now() - since
   if (waitedMs >= waitMs) throw new WaitTimeoutError(name, waitedMs, undefined)
+}
+
+/** After a refusal: wait for a time at which it makes sense to ask again. */
+async function nextChance(
+  session: Session,
+  request: Request,
+  refusal: Refused,
+  since: number,
+  news: News,
+): Promise<void> {
   // Whoever was told to stop between the answer and this line is told so by the next round of the loop.
   if (session.closed || request.signal?.aborted) return
+  const left = request.waitMs - (session.clock.now() - since)
   // Jitter, or those who were refused together would ask together, and refuse each other again on a quorum.
-  const pauseMs = Math.min(refusal.retryAfterMs, RECHECK_MS, waitMs - waitedMs) * (0.5 + session.runtime.random() / 2)
+  const pauseMs = Math.min(refusal.retryAfterMs, RECHECK_MS, left) * (0.5 + session.runtime.random() / 2)
   let end = (): void => {}
   const stop = (): void => end()
   const member: Closable = { closeDown: stop }
-  // Not awaited: a subscription that is never confirmed must hold up neither the timer nor the signal.
-  const following = session.backend.follow(request.queue, stop)
   session.enter(member)
   request.signal?.addEventListener('abort', stop, { once: true })
   try {
-    await session.pause(pauseMs, (early) => (end = early))
+    await session.pause(pauseMs, (early) => {
+      end = early
+      news.next(early)
+    })
   } finally {
-    // Without the subscription the timer asks.
-    void following.then((unfollow) => unfollow()).catch(() => {})
     session.exit(member)
     request.signal?.removeEventListener('abort', stop)
+  }
+}
+
+/**
+ * Hears of changes of a name, for those who were refused and have no place in a queue.
+ *
+ * That the subscription stands is news as well. Otherwise: 1. we ask, and are refused;  2. the holder releases, which is
+ * told to nobody;  3. we subscribe and sleep on.
+ */
+class News {
+  readonly #following: Promise<() => void>
+  #heard = false
+  #wake = (): void => {}
+
+  constructor(session: Session, queue: string) {
+    const hear = (): void => {
+      this.#heard = true
+      this.#wake()
+    }
+    this.#following = session.backend.follow(queue, hear)
+    // Not awaited: a subscription that is never confirmed must hold up neither the timer nor the signal, which then ask.
+    this.#following.then(hear).catch(() => {})
+  }
+
+  /** What is asked from now on knows of what was heard so far. */
+  asking(): void {
+    this.#heard = false
+  }
+
+  /** Call `wake` when there is news that the last question did not know of. */
+  next(wake: () => void): void {
+    this.#wake = wake
+    if (this.#heard) wake()
+  }
+
+  end(): void {
+    void this.#following.then((unfollow) => unfollow()).catch(() => {})
   }
 }
 
@@ -149,6 +207,8 @@ class Attempt implements Charge, Closable {
   #keptMs = 0
   /** Tickets of which a wake said that they hold: kept, since a wake can overtake the answer of the join. */
   readonly #heldTickets = new Set<bigint>()
+  /** Why the last renewal was not answered. */
+  #doubt: unknown
   /** The place may have lapsed, and the queue is asked once more. */
   #lastCall = false
   /** A hint came while a request was on its way: that request's answer may be older than the hint. */
@@ -221,8 +281,10 @@ class Attempt implements Charge, Closable {
   }
 
   /** A renewal of the place was not answered: the place stands until its own end, and is asked for again soon. */
-  unanswered(_error: unknown): void {
+  unanswered(error: unknown): void {
     if (this.#done) return
+    if (isFinal(error)) return this.#fail(error)
+    this.#doubt = error
     const left = Math.max(0, this.endsAt - this.#session.clock.now())
     this.renewAt = this.#session.clock.now() + Math.max(10, (left / 8) * (0.5 + this.#session.runtime.random() / 2))
     this.#session.keeper.plan(this)
@@ -241,7 +303,8 @@ class Attempt implements Charge, Closable {
     this.#fail(
       new UnreachableError(
         this.#request.name,
-        `"${this.#request.name}": the coordinator has not answered for ${silent}; the place in the queue is lost`,
+        `"${this.#request.name}": the coordinator has not renewed the place in the queue for ${silent}, and it is lost`,
+        this.#doubt === undefined ? undefined : { cause: this.#doubt },
       ),
     )
   }
@@ -255,7 +318,7 @@ class Attempt implements Charge, Closable {
    * 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
    */
   #subscribe(): void {
-    this.#limit(this.#session.clock.now())
+    this.#limit(this.#session.clock.now(), () => {})
     this.#session.backend
       .watch(this.claim, (news) => this.#wake(news?.held))
       .then(
@@ -270,8 +333,10 @@ class Attempt implements Charge, Closable {
 
   #join(): void {
     const sentAt = this.#session.clock.now()
+    const controller = new AbortController()
+    this.#limit(sentAt, () => controller.abort())
     this.#joined = true
-    this.#session.backend.join(this.#entry, this.#limit(sentAt)).then(
+    this.#session.backend.join(this.#entry, controller.signal).then(
       (standing) => {
         this.#timeout?.cancel()
         this.answered(standing, sentAt)
@@ -280,22 +345,20 @@ class Attempt implements Charge, Closable {
     )
   }
 
-  /** Give up if what is sent now is not answered in time; the answer is the signal that then aborts. */
-  #limit(sentAt: number): AbortSignal {
+  /** Give up, and `abort`, if what is sent now is not answered in time. */
+  #limit(sentAt: number, abort: () => void): void {
     const { agenda, options, backend } = this.#session
     const left = this.#since + this.#request.waitMs - sentAt
     // A caller who waits longer than a request may take hears that the coordinator is silent, others that time is up.
     const timeoutMs =
       this.#request.waitMs === 0 ? options.requestTimeoutMs : Math.min(options.requestTimeoutMs, Math.max(left, 0))
-    const controller = new AbortController()
     this.#timeout?.cancel()
     this.#timeout = agenda.at(sentAt + timeoutMs, () => {
       const silence = `"${this.#request.name}": the coordinator (${backend.kind}) did not answer within ${seconds(timeoutMs)}`
       const patient = timeoutMs >= options.requestTimeoutMs
-      controller.abort()
+      abort()
       this.#fail(patient ? new UnreachableError(this.#request.name, silence) : this.#tooLong())
     })
-    return controller.signal
   }
 
   /** We stand in the queue; from here on only renewals ask. */
@@ -305,6 +368,7 @@ class Attempt implements Charge, Closable {
     this.#fence = fence
     this.#ahead = ahead
     this.#lastCall = false
+    this.#doubt = undefined
     this.#sentAt = sentAt
     this.#keptMs = Math.min(this.#entry.waitTtlMs, keptMs)
     this.endsAt = sentAt + this.#keptMs + options.requestTimeoutMs
@@ -352,8 +416,10 @@ class Attempt implements Charge, Closable {
       this.#leave()
       return this.#finish({ state: 'lapsed' })
     }
-    // A place that came to hold by a wake has the short lease of a waiter; the full one is asked for in the next round.
-    const renewAt = answeredMs < this.#request.ttlMs * 0.9 ? clock.now() : sentAt + this.#request.ttlMs / 3
+    // A place that came to hold by a wake has the short lease of a waiter. The full one is asked for soon, but not at once:
+    // most holds have ended by then, and what is left of the short one is a multiple of this.
+    const soon = clock.now() + Math.min(FULL_LEASE_SOON_MS, (validUntil - clock.now()) / 3)
+    const renewAt = answeredMs < this.#request.ttlMs * 0.9 ? soon : sentAt + this.#request.ttlMs / 3
     const waited = this.#waitedBefore || this.#fence !== undefined
     const grant = { claim: this.claim, fence, validUntil, renewAt, waited, waitedMs: clock.now() - this.#since }
     // The lease begins here and not when the caller gets it: if the locks are closed in between, it must be given back.

@@ -7,17 +7,20 @@
  */
 import type { Claim, Renewal } from '../backend.ts'
 import type { Duration } from './duration.ts'
+import { describe } from './duration.ts'
 import type { ClosedError, LossReason } from './errors.ts'
 import { ArgumentTypeError, LeaseLostError, NotSupportedError, UnreachableError } from './errors.ts'
 import { seconds } from './text.ts'
 import { emit } from './events.ts'
 import type { Charge } from './keeper.ts'
 import type { Mode, Request } from './request.ts'
-import { checkTtl, finite, marginOf } from './request.ts'
+import { SHARED, checkSharing, checkTtl, finite, marginOf } from './request.ts'
 import type { Closable, Session } from './session.ts'
 
 /** `doubtful`: a renewal was not answered; it may still hold. `lost` and `released` are final. */
 export type LeaseState = 'held' | 'doubtful' | 'lost' | 'released'
+
+const STATES: ReadonlySet<LeaseState> = new Set(['held', 'doubtful', 'lost', 'released'])
 
 /** What every lease can do, on one name or on several. */
 export interface Held extends AsyncDisposable {
@@ -104,6 +107,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
   readonly #request: Request
   readonly #heldSince: number
   readonly #maxHoldUntil: number
+  /** The coordinator keeps the entry for at most this after anything that was asked for. */
+  #longestTtlMs: number
   #state: LeaseState = 'held'
   #mode: Mode
   /** The coordinator is known to count it as a reader. */
@@ -124,13 +129,14 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.waitedMs = grant.waitedMs
     this.waited = grant.waited
     this.ttlMs = request.ttlMs
+    this.#longestTtlMs = request.ttlMs
     this.intervalMs = request.ttlMs / 3
-    this.renewAt = grant.renewAt
     this.#mode = request.mode
     this.#lightened = request.mode === 'shared'
     this.#heldSince = session.clock.now()
     this.#maxHoldUntil = this.#heldSince + request.maxHoldMs
     this.#validUntil = grant.validUntil
+    this.renewAt = this.#renewal(grant.renewAt)
     session.keeper.add(this)
     session.enter(this)
     emit('holdfast:acquire', () => ({ ...this.#about(), waitedMs: this.waitedMs }))
@@ -193,6 +199,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
   }
 
   on(state: LeaseState, listener: () => void): () => void {
+    if (!STATES.has(state))
+      throw new ArgumentTypeError(`there is no state ${describe(state)}; there are ${[...STATES].join(', ')}`)
     if (typeof listener !== 'function') throw new ArgumentTypeError('a listener is a function')
     this.#listeners ??= new Map()
     const listeners = this.#listeners.get(state) ?? new Set()
@@ -204,6 +212,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     const ttlMs = ttl === undefined ? this.ttlMs : finite(ttl, 'ttl')
     checkTtl(ttlMs, this.#request.marginMs)
     this.assertHeld()
+    this.#longestTtlMs = Math.max(this.#longestTtlMs, ttlMs)
     const sentAt = this.#session.clock.now()
     const renewal = await this.#ask((signal) => this.#session.backend.renew(this.claim, ttlMs, signal))
     this.answered(renewal, sentAt, ttlMs)
@@ -214,6 +223,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     if (this.#lightened) return
     if (this.#request.kind !== 'lock')
       throw new NotSupportedError(this.name, `a lease on ${this.#request.kind} cannot be downgraded`)
+    checkSharing(this.#session.backend, this.name, SHARED)
     this.assertHeld()
     // A reader from here on, answered or not: once it is asked for, others may be let in at any moment.
     this.#mode = 'shared'
@@ -260,7 +270,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     if (!this.#isOurs(renewal)) return this.#gone()
     this.#validUntil = Math.max(this.#validUntil, validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs))
     // A coordinator may keep it for less than was asked.
-    this.renewAt = sentAt + Math.min(this.intervalMs, askedMs / 3, renewal.ttlMs / 3)
+    this.renewAt = this.#renewal(sentAt + Math.min(this.intervalMs, askedMs / 3, renewal.ttlMs / 3))
     this.#session.keeper.plan(this)
     if (this.#state === 'doubtful') this.#become('held')
     this.#doubt = undefined
@@ -287,7 +297,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#look()
     if (this.#over()) return
     this.#lose('closed', 'ended because its locks were closed.', error)
-    void this.release()
+    // However many hold it, and whoever has released it already.
+    this.#releasing = this.#giveBack()
   }
 
   /** Look at the clock, and draw the consequence. */
@@ -298,7 +309,11 @@ export class CoreLease implements InnerLease, Charge, Closable {
       this.#lose('max-hold', `ended: it was held for its maxHold of ${seconds(this.#request.maxHoldMs)}.`)
       // Nobody renews it now; give those who heed the signal the margin to stop, then let the next one in.
       const graceMs = marginOf(this.ttlMs, this.#request.marginMs)
-      void this.#session.leave(this.claim, this.ttlMs, Math.max(graceMs, this.#request.minHoldMs - this.#heldMs()))
+      void this.#session.leave(
+        this.claim,
+        this.#longestTtlMs,
+        Math.max(graceMs, this.#request.minHoldMs - this.#heldMs()),
+      )
     } else if (now >= this.#validUntil) {
       const since = seconds(now - this.#validUntil)
       this.#lose(
@@ -333,7 +348,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#stop()
     emit('holdfast:lost', () => ({ ...this.#about(), heldMs: this.#heldMs(), reason }))
     this.#become('lost')
-    this.#abort?.abort(this.#lost)
+    if (this.#abort) this.#session.outside(() => this.#abort?.abort(this.#lost))
   }
 
   async #giveBack(): Promise<'released' | 'gone'> {
@@ -342,7 +357,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#stop()
     if (!late) this.#become('released')
     // Also after a loss: its user is done now, so the next one need not wait for the coordinator's end of the lease.
-    const leaving = this.#session.leave(this.claim, this.ttlMs, Math.max(0, this.#request.minHoldMs - heldMs))
+    const leaving = this.#session.leave(this.claim, this.#longestTtlMs, Math.max(0, this.#request.minHoldMs - heldMs))
     const answer = await leaving
     const outcome = answer === true && !late ? 'released' : 'gone'
     emit('holdfast:release', () => ({ ...this.#about(), heldMs, outcome }))
@@ -356,16 +371,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
 
   #become(state: LeaseState): void {
     this.#state = state
-    for (const listener of this.#listeners?.get(state) ?? []) {
-      try {
-        listener()
-      } catch (error) {
-        // As with any event target: a listener that throws must not stop the others, nor the keeper that called us.
-        queueMicrotask(() => {
-          throw error
-        })
-      }
-    }
+    const listeners = this.#listeners?.get(state)
+    if (listeners) this.#session.outside(() => tell(listeners))
   }
 
   async #ask<T>(verb: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -383,12 +390,30 @@ export class CoreLease implements InnerLease, Charge, Closable {
     }
   }
 
+  /** When to renew: never, if it is certain to last until its `maxHold`. */
+  #renewal(at: number): number {
+    return this.#validUntil >= this.#maxHoldUntil ? Infinity : at
+  }
+
   #heldMs(): number {
     return this.#session.clock.now() - this.#heldSince
   }
 
   #about(): { name: string; kind: string; fence: bigint } {
     return { name: this.name, kind: this.#request.kind, fence: this.fence }
+  }
+}
+
+/** As with any event target: a listener that throws must not stop the others, nor whoever called us. */
+function tell(listeners: Iterable<() => void>): void {
+  for (const listener of listeners) {
+    try {
+      listener()
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
   }
 }
 
@@ -401,6 +426,7 @@ export function validity(sentAt: number, askedMs: number, answeredMs: number, ma
 /** The same lease in the hands of code that held it already: released by itself, lost together. */
 export class SharedHold implements InnerLease {
   readonly #lease: CoreLease
+  readonly #listeners = new Set<() => void>()
   #released: Promise<'released' | 'gone'> | undefined
 
   constructor(lease: CoreLease) {
@@ -442,7 +468,8 @@ export class SharedHold implements InnerLease {
     if (this.#released) throw new LeaseLostError(this.name, 'released', this.fence, 'was released before this call.')
     this.#lease.assertHeld()
   }
-  renew(ttl?: Duration): Promise<void> {
+  async renew(ttl?: Duration): Promise<void> {
+    this.assertHeld()
     return this.#lease.renew(ttl)
   }
   downgrade(): Promise<void> {
@@ -451,10 +478,17 @@ export class SharedHold implements InnerLease {
     )
   }
   on(state: LeaseState, listener: () => void): () => void {
-    return this.#lease.on(state, listener)
+    const off = this.#lease.on(state, listener)
+    if (state !== 'released') return off
+    // Its own end, not that of the lease.
+    off()
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
   release(): Promise<'released' | 'gone'> {
-    this.#released ??= this.#lease.drop()
+    if (this.#released) return this.#released
+    this.#released = this.#lease.drop()
+    tell(this.#listeners)
     return this.#released
   }
   async [Symbol.asyncDispose](): Promise<void> {

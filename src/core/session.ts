@@ -1,4 +1,5 @@
 /** What all locks of one `connect()` share: the coordinator, the clock, the keeper, and what must be given back at the end. */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Backend, Claim } from '../backend.ts'
 import { BackendError } from '../backend.ts'
 import type { Runtime } from '../runtime.ts'
@@ -37,6 +38,8 @@ export class Session {
 
   readonly #open = new Set<Closable>()
   readonly #leaving = new Set<Promise<unknown>>()
+  readonly #home = AsyncLocalStorage.snapshot()
+  #closed = false
   #closing: Promise<void> | undefined
   #usualInfo: { readonly label: string | undefined; readonly text: string } | undefined
 
@@ -50,7 +53,7 @@ export class Session {
   }
 
   get closed(): boolean {
-    return this.#closing !== undefined
+    return this.#closed
   }
 
   /** What an entry of this process says of itself. The usual one is made once: it would be a tenth of an acquisition. */
@@ -70,10 +73,23 @@ export class Session {
     this.#open.delete(member)
   }
 
+  /**
+   * Call user code that hears of something, as code that holds nothing: a timer or an answer of the coordinator goes on in
+   * the context of whoever asked, who may be inside of `run`, and would lend its holds.
+   */
+  outside(listener: () => void): void {
+    this.#home(listener)
+  }
+
   /** Ask the coordinator for something that may take `requestTimeoutMs`, and no longer. */
   ask<T>(lock: string | undefined, verb: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(new ClosedError(lock))
-    return this.#bounded(lock, verb)
+    const controller = new AbortController()
+    return this.#bounded(
+      lock,
+      () => verb(controller.signal),
+      (error) => controller.abort(error),
+    )
   }
 
   /**
@@ -118,7 +134,8 @@ export class Session {
   }
 
   async #close(): Promise<void> {
-    // The flag is set once this function has reached its first await, so nothing enters after this loop.
+    // First: what is closed down calls user code, which may ask for more.
+    this.#closed = true
     for (const member of [...this.#open]) member.closeDown(new ClosedError())
     await this.#atMost(Promise.all(this.#leaving))
     await this.#atMost(this.backend.close())
@@ -152,15 +169,14 @@ export class Session {
     return new Promise((resolve) => void this.agenda.at(this.clock.now() + ms, resolve))
   }
 
-  #bounded<T>(lock: string | undefined, verb: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  #bounded<T>(lock: string | undefined, verb: () => Promise<T>, late?: (error: Error) => void): Promise<T> {
     const { requestTimeoutMs } = this.options
     return new Promise((resolve, reject) => {
-      const controller = new AbortController()
       const limit = this.agenda.at(this.clock.now() + requestTimeoutMs, () => {
         const text = `the coordinator (${this.backend.kind}) did not answer within ${seconds(requestTimeoutMs)}`
         const error = new UnreachableError(lock, text)
         alive()
-        controller.abort(error)
+        late?.(error)
         reject(error)
       })
       // Whoever awaits the answer must hear of its absence: a program must not end in the middle of `close`.
@@ -169,7 +185,7 @@ export class Session {
         alive()
         limit.cancel()
       }
-      verb(controller.signal).then(
+      verb().then(
         (value) => {
           answered()
           resolve(value)
@@ -184,6 +200,6 @@ export class Session {
 }
 
 /** A coordinator that says why it cannot, and that time will not mend it. */
-function isFinal(error: unknown): boolean {
+export function isFinal(error: unknown): boolean {
   return error instanceof BackendError && error.code !== 'UNAVAILABLE' && error.code !== 'STORE_FULL'
 }

@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process'
-import { expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
 
 const head = `
   import { connect } from 'holdfast'
@@ -84,6 +87,44 @@ test('whatever fails while nobody looks, nothing is an unhandled rejection', asy
       await locks.close()
     }
     await new Promise((resolve) => setTimeout(resolve, 300))
+    console.log('quiet')
+    process.exit(0)
+  `,
+    30_000,
+  )
+  expect(ended).toMatchObject({ code: 0, stdout: 'quiet\n' })
+})
+
+test('a store that breaks under its users makes no unhandled rejection either', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'holdfast-'))
+  onTestFinished(() => rmSync(root, { recursive: true }))
+  const ended = await run(
+    `
+    import { rmSync, writeFileSync } from 'node:fs'
+    const store = ${JSON.stringify(join(root, 'store'))}
+    const quietly = (work) => work.catch(() => {})
+    const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+    const breaks = [
+      () => rmSync(store, { recursive: true }),
+      () => writeFileSync(store + '/log.7', 'this is no log'),
+      () => (rmSync(store, { recursive: true }), writeFileSync(store, 'a file in its place')),
+    ]
+    for (const broken of breaks) {
+      const [one, other] = [1, 2].map(() => connect('file:' + store, { ttl: 300, waitTtl: 300, requestTimeout: 100, grace: 20 }))
+      const held = await one.acquire('a')
+      const all = []
+      for (let n = 0; n < 10; n += 1) all.push(quietly(other.acquire('a', { wait: 100 * n })), quietly(other.run(['a', 'b'], { wait: 50 }, () => {})))
+      const observing = (async () => { for await (const _ of other.election('e').observe()); })()
+      all.push(quietly(observing))
+      await pass(50)
+      broken()
+      await pass(700)
+      await quietly(held.release())
+      await Promise.all([one.close(), other.close()])
+      await Promise.all(all)
+      rmSync(store, { recursive: true, force: true })
+    }
+    await pass(300)
     console.log('quiet')
     process.exit(0)
   `,

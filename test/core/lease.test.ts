@@ -255,3 +255,21 @@ test('a coordinator that keeps a lease for less than was asked is asked more oft
   await time.advance(60_000)
   expect(lease.state).toBe('held')
 })
+
+test('a lease that comes to its maxHold takes no time from those that are renewed beside it', async () => {
+  const { time, locks } = world({ plan: (verb) => (verb === 'renew' ? { requestMs: 10, replyMs: 10 } : undefined) })
+  const states: string[] = []
+  const [short, long] = [await locks.acquire('a', { maxHold: 10_004 }), await locks.acquire('b')]
+  long.on('doubtful', () => states.push('doubtful'))
+  await time.advance(10_100)
+  expect([short.state, long.state, states]).toEqual(['lost', 'held', []])
+  expect(long.remainingMs).toBeGreaterThan(26_000)
+})
+
+test('there are four states to hear of, and no others', async () => {
+  const { locks } = world()
+  const lease = await locks.acquire('a')
+  expect(() => lease.on('lots' as 'lost', () => {})).toThrow(
+    /no state .*lots.*; there are held, doubtful, lost, released/,
+  )
+})

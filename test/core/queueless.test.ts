@@ -74,3 +74,31 @@ test('it holds when the lease of a dead holder has ended', async () => {
   await time.advance(2100)
   expect(waiting.value?.state).toBe('held')
 })
+
+test('a release between the refusal and the subscription is not missed', async () => {
+  const { time, locks, other } = world({
+    wrap: withoutQueue,
+    plan: (verb) => (verb === 'follow' ? { requestMs: 500 } : undefined),
+  })
+  const first = await other.locks.acquire('a')
+  const waiting = outcomeOf(locks.acquire('a'))
+  await time.advance(100)
+  await first.release()
+  await time.advance(401)
+  expect(waiting.value?.state).toBe('held')
+})
+
+test('a release that comes while it asks once more is not missed', async () => {
+  const { time, locks, other, calls } = world({
+    wrap: withoutQueue,
+    plan: (verb) => (verb === 'join' ? { replyMs: 300 } : undefined),
+  })
+  const first = await other.locks.acquire('a')
+  const waiting = outcomeOf(locks.acquire('a'))
+  // It has been refused, has subscribed, and has asked again; the answer to that is on its way.
+  await time.advance(450)
+  expect(calls.filter((verb) => verb === 'join')).toHaveLength(2)
+  await first.release()
+  await time.advance(451)
+  expect(waiting.value?.state).toBe('held')
+})

@@ -173,3 +173,17 @@ test('after close everything rejects with CLOSED', async () => {
   ]
   for (const use of uses) await expect(use(), String(use)).rejects.toMatchObject({ code: 'CLOSED' })
 })
+
+test('release goes on trying for as long as the lease was asked to last', async () => {
+  const back = 60_000
+  const { time, locks, isFree } = world({
+    plan: (verb) => (verb === 'leave' && time.now < back ? { lose: 'request' } : undefined),
+  })
+  const lease = await locks.acquire('a', { ttl: '30s' })
+  await lease.renew('1h')
+  await time.during(lease.release())
+  await time.advance(back - 100)
+  expect(await isFree('a')).toBe(false)
+  await time.advance(5000)
+  expect(await isFree('a')).toBe(true)
+})

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Backend, Wake } from '../../src/backend.ts'
+import { BackendError } from '../../src/backend.ts'
 import { faulty } from '../../src/testing/faults.ts'
 import { outcomeOf, world } from './kit.ts'
 
@@ -23,6 +24,8 @@ test('a waiter is granted by the wake alone, and the whole ttl is renewed after 
   expect(calls).toEqual(['wake'])
   const lease = waiting.value!
   expect(lease.remainingMs).toBeLessThan(6000)
+  await time.advance(49)
+  expect(calls).toEqual(['wake'])
   await time.advance(1)
   expect(calls).toEqual(['wake', 'renew'])
   expect(lease.remainingMs).toBeGreaterThan(26_000)
@@ -193,4 +196,37 @@ test('a waiter that was away for too long takes a new place, behind the others',
   await time.during(away)
   expect(served).toEqual(['patient', 'away'])
   expect([ids.length, new Set(ids).size]).toEqual([2, 2])
+})
+
+test('a short lease of a waiter is renewed in time when it comes to hold', async () => {
+  for (let phaseMs = 0; phaseMs < 20; phaseMs += 2) {
+    const { time, other, locks } = world({ waitTtl: 60, margin: 0 })
+    const first = await other.locks.acquire('a')
+    const waiting = outcomeOf(locks.acquire('a'))
+    await time.advance(1000 + phaseMs)
+    await first.release()
+    await time.advance(5000)
+    expect(waiting.value?.state).toBe('held')
+  }
+})
+
+test('a waiter hears at once of what time will not mend, and of what may pass when its place is lost', async () => {
+  for (const [code, afterMs] of [
+    ['DENIED', 2100],
+    ['STORE_FULL', 25_000],
+  ] as const) {
+    const cause = new BackendError(code, 'as it is')
+    const { time, locks, other } = world({
+      wrap: (backend) =>
+        Object.assign(
+          faulty(backend, () => undefined),
+          { renew: () => Promise.reject(cause) },
+        ),
+    })
+    await other.locks.acquire('a', { ttl: '60s' })
+    const waiting = outcomeOf(locks.acquire('a'))
+    await time.advance(afterMs)
+    if (code === 'DENIED') expect(waiting.error).toBe(cause)
+    else expect(waiting.error).toMatchObject({ code: 'UNREACHABLE', cause })
+  }
 })

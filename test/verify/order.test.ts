@@ -32,6 +32,11 @@ test('exclusive grants come in the order of their fences, although both were ask
   expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
 })
 
+test('a grant that is over when its user gets it has no place in that order', () => {
+  const late = story().hold('a', 5, [0, 3, 4]).hold('b', 4, [1, 5, 6], { until: 5 })
+  expect(fenceOrder(late.history())).toEqual([])
+})
+
 test("a grant that was on its way when its entry was evicted is in nobody's order", () => {
   const late = story()
     .hold('a', 5, [0, 3, 4])

@@ -23,7 +23,7 @@ export function fenceOrder(history: History): Violation[] {
     unique(byGrant, object)
     afterGrant(byGrant, object)
     inGrantOrder(
-      byGrant.filter((hold) => !grantedAfterEviction(history, hold)),
+      byGrant.filter((hold) => heldAtAll(hold) && !grantedAfterEviction(history, hold)),
       object,
     )
   }
@@ -54,6 +54,11 @@ function afterGrant(byGrant: readonly Known[], object: Object): void {
     if (floor && hold.granted.fence < floor.granted.fence)
       object(`${hold.id} asked after the grant of ${floor.id}, and got a smaller fence`, floor, hold)
   }
+}
+
+/** A process that stood still while its grant was on its way gets a lease that is over, and its user is told so. */
+function heldAtAll({ granted }: Known): boolean {
+  return granted.until > granted.at
 }
 
 /** Its grant was on its way when an operator evicted it. That holder is told at its next renewal, and may come late. */
