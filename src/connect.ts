@@ -5,7 +5,7 @@ import { memory } from './backends/memory/index.ts'
 import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
 import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
-import { checkTtl, finite, positive } from './core/request.ts'
+import { checkKnown, checkName, checkText, checkTtl, finite, positive } from './core/request.ts'
 import { Locks } from './locks.ts'
 import type { Runtime } from './runtime.ts'
 import { realRuntime } from './runtime.ts'
@@ -34,13 +34,16 @@ export interface ConnectOptions {
 const KNOWN = new Set(['prefix', 'ttl', 'wait', 'margin', 'label', 'requestTimeout', 'waitTtl', 'grace', 'runtime'])
 
 /** What opens each scheme. Drivers of servers are imported when a URL asks for them. */
-const SCHEMES: Record<string, (url: string, options: ConnectOptions) => Backend> = {
-  memory: (url, options) => {
-    if (url !== 'memory:') throw new BadUrlError(`'${url}': memory: takes nothing behind the colon`)
-    return memory(options.runtime ? { clocks: options.runtime } : {})
-  },
-  file: (url) => file(fileOptions(url)),
-}
+const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backend>([
+  [
+    'memory',
+    (url, options) => {
+      if (url !== 'memory:') throw new BadUrlError(`'${url}': memory: takes nothing behind the colon`)
+      return memory(options.runtime ? { clocks: options.runtime } : {})
+    },
+  ],
+  ['file', (url) => file(fileOptions(url))],
+])
 
 /**
  * Connect to a coordinator. Nothing is opened before the first use.
@@ -66,25 +69,22 @@ export function connect(
   const [target, options = {}] = args
   checkOptions(options)
   const backend = args.length === 0 ? backendFor(undefined, options) : open(target, options)
-  const { prefix = '', margin, label, runtime = realRuntime } = options
+  const { prefix = '', ttl = '30s', wait = Infinity, margin, label, runtime = realRuntime } = options
+  const { requestTimeout = '5s', waitTtl = '6s', grace = '5s' } = options
   const defaults = {
     prefix,
-    ttlMs: finite(options.ttl ?? '30s', 'ttl'),
-    waitMs: parseDuration(options.wait ?? Infinity, 'wait'),
+    ttlMs: finite(ttl, 'ttl'),
+    waitMs: parseDuration(wait, 'wait'),
     marginMs: margin === undefined ? undefined : finite(margin, 'margin'),
     label,
   }
   checkTtl(defaults.ttlMs, defaults.marginMs)
-  return new Locks(
-    backend,
-    runtime,
-    {
-      requestTimeoutMs: positive(options.requestTimeout ?? '5s', 'requestTimeout', finite),
-      waitTtlMs: positive(options.waitTtl ?? '6s', 'waitTtl', finite),
-      graceMs: finite(options.grace ?? '5s', 'grace'),
-    },
-    defaults,
-  )
+  const session = {
+    requestTimeoutMs: positive(requestTimeout, 'requestTimeout', finite),
+    waitTtlMs: positive(waitTtl, 'waitTtl', finite),
+    graceMs: finite(grace, 'grace'),
+  }
+  return new Locks(backend, runtime, session, defaults)
 }
 
 /** The coordinator of a URL; without one, that of `HOLDFAST_URL`, or else the embedded store. */
@@ -106,14 +106,10 @@ function open(target: unknown, options: ConnectOptions): Backend {
   if (target === '')
     throw new BadUrlError("connect got ''; give a URL, or nothing at all for HOLDFAST_URL or the embedded store")
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(target)?.[1]
-  const opener = scheme === undefined ? undefined : SCHEMES[scheme]
+  const opener = SCHEMES.get(scheme ?? '')
   if (!opener) {
-    const known = Object.keys(SCHEMES)
-      .map((each) => `${each}:`)
-      .join(', ')
-    throw new BadUrlError(
-      `${scheme === undefined ? 'that is no URL' : `there is no coordinator for ${scheme}:`}; there are ${known}`,
-    )
+    const wrong = scheme === undefined ? 'that is no URL' : `there is no coordinator for ${scheme}:`
+    throw new BadUrlError(`${wrong}; there are ${[...SCHEMES.keys()].map((each) => `${each}:`).join(', ')}`)
   }
   return opener(target, options)
 }
@@ -137,15 +133,11 @@ function decode(path: string, url: string): string {
   }
 }
 
-function checkOptions(options: unknown): void {
-  if (typeof options !== 'object' || options === null)
-    throw new ArgumentTypeError(`options are ${describe(options)}; give an object`)
-  for (const key of Object.keys(options)) {
-    if (!KNOWN.has(key)) throw new ArgumentTypeError(`there is no option '${key}'; there are ${[...KNOWN].join(', ')}`)
-  }
-  const { prefix, label } = options as ConnectOptions
-  if (prefix !== undefined && typeof prefix !== 'string')
-    throw new ArgumentTypeError(`prefix is ${describe(prefix)}; give a string`)
-  if (label !== undefined && typeof label !== 'string')
-    throw new ArgumentTypeError(`label is ${describe(label)}; give a string`)
+function checkOptions(options: ConnectOptions): void {
+  checkKnown(options, KNOWN)
+  const { prefix, label, runtime } = options
+  if (prefix !== undefined && prefix !== '') checkName(prefix, 'prefix')
+  checkText(label, 'label')
+  if (runtime !== undefined && typeof (runtime as Partial<Runtime> | null)?.after !== 'function')
+    throw new ArgumentTypeError(`runtime is ${describe(runtime)}; give a Runtime`)
 }

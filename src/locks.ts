@@ -1,10 +1,11 @@
 /** What `connect` gives: every primitive over one coordinator. */
 import type { Backend, EntryView, Finding, QueueView } from './backend.ts'
 import { describe } from './core/duration.ts'
-import { ArgumentTypeError, ClosedError } from './core/errors.ts'
+import { ArgumentTypeError } from './core/errors.ts'
 import type { Held, Lease } from './core/lease.ts'
+import { promised } from './core/promised.ts'
 import type { AcquireOptions, Defaults, QueueKind } from './core/request.ts'
-import { checkName, queueName } from './core/request.ts'
+import { QUEUE_KINDS, checkKnown, checkName, queueName } from './core/request.ts'
 import { Session } from './core/session.ts'
 import type { SessionOptions } from './core/session.ts'
 import type { Who } from './core/who.ts'
@@ -12,6 +13,7 @@ import { decodeWho } from './core/who.ts'
 import type { Election, ElectionOptions, Term } from './primitives/election.ts'
 import { election } from './primitives/election.ts'
 import type { Desk, Lockable, TryOptions } from './primitives/lockable.ts'
+import { look } from './primitives/look.ts'
 import type { ReadWriteLock } from './primitives/mutex.ts'
 import { mutex, readWriteLock } from './primitives/mutex.ts'
 import type { OnceOptions, OnceResult } from './primitives/once.ts'
@@ -27,8 +29,17 @@ import type { Runtime } from './runtime.ts'
 /** One name, or several that are held together. */
 type Names = string | readonly string[]
 
-/** A function that takes one kind of lease or the other; the overloads say which. */
-type Work<T> = (lease: never) => T | Promise<T>
+/** What `run` is called with behind the name; the overloads say which kind of lease the function takes. */
+type RunArguments<T, L> =
+  | [fn: (lease: L) => T | Promise<T>]
+  | [options: AcquireOptions, fn: (lease: L) => T | Promise<T>]
+
+/** An option for those who look: which of the queues of a name. */
+interface Which {
+  readonly kind?: QueueKind
+}
+
+const KNOWN = new Set(['kind'])
 
 /** Somebody in a queue, as people see it. Durations in milliseconds. */
 export interface Inspected {
@@ -83,22 +94,21 @@ export class Locks implements AsyncDisposable {
   run<T>(name: string, options: AcquireOptions, fn: (lease: Lease) => T | Promise<T>): Promise<T>
   run<T>(names: readonly string[], fn: (lease: LeaseSet) => T | Promise<T>): Promise<T>
   run<T>(names: readonly string[], options: AcquireOptions, fn: (lease: LeaseSet) => T | Promise<T>): Promise<T>
-  async run<T>(names: Names, ...rest: [options: AcquireOptions, fn: Work<T>] | [fn: Work<T>]): Promise<T> {
-    const [options, fn] = rest.length === 1 ? [{}, rest[0]] : rest
-    return this.#of(names).run(options, fn as (lease: Held) => T | Promise<T>)
+  async run<T>(names: Names, ...rest: RunArguments<T, never>): Promise<T> {
+    return this.#of(names).run(...(rest as [AcquireOptions, (lease: Held) => T | Promise<T>]))
   }
 
   /** Wait for `name`, or for all of several names. @see Lockable.acquire */
   acquire(name: string, options?: AcquireOptions): Promise<Lease>
   acquire(names: readonly string[], options?: AcquireOptions): Promise<LeaseSet>
-  async acquire(names: Names, options: AcquireOptions = {}): Promise<Held> {
-    return this.#of(names).acquire(options)
+  acquire(names: Names, options?: AcquireOptions): Promise<Held> {
+    return promised(() => this.#of(names).acquire(options))
   }
 
   /** Take `name`, or all of several names, or answer `undefined`. @see Lockable.tryAcquire */
   tryAcquire(name: string, options?: TryOptions): Promise<Lease | undefined>
   tryAcquire(names: readonly string[], options?: TryOptions): Promise<LeaseSet | undefined>
-  async tryAcquire(names: Names, options: TryOptions = {}): Promise<Held | undefined> {
+  async tryAcquire(names: Names, options?: TryOptions): Promise<Held | undefined> {
     return this.#of(names).tryAcquire(options)
   }
 
@@ -141,33 +151,20 @@ export class Locks implements AsyncDisposable {
       | [options: AcquireOptions, fn: (lease: Lease, flight: Flight) => T | Promise<T>]
       | [fn: (lease: Lease, flight: Flight) => T | Promise<T>]
   ): Promise<T> {
-    checkName(name)
     const [options, fn] = rest.length === 1 ? [{}, rest[0]] : rest
-    if (typeof fn !== 'function') throw new ArgumentTypeError(`singleFlight needs a function; this is ${describe(fn)}`)
     return this.#flights.run(name, options, fn)
   }
 
   /** Who holds `name` and who waits for it; `undefined` when nobody does. */
-  async inspect(name: string, options: { readonly kind?: QueueKind } = {}): Promise<Inspection | undefined> {
-    checkName(name)
-    const queue = queueName(options.kind ?? 'lock', this.#desk.defaults.prefix, name)
-    return this.#session.ask(name, async (signal) => {
-      for await (const view of this.#session.backend.inspect(queue, signal)) {
-        if (view.name === queue) return this.#inspection(view)
-      }
-      return undefined
-    })
+  async inspect(name: string, options: Which = {}): Promise<Inspection | undefined> {
+    const view = await look(this.#session, name, this.#queue(name, options))
+    return view && this.#inspection(view)
   }
 
   /** All names that are held or waited for, of all kinds, that start with `start`. */
-  async *list(start = ''): AsyncIterableIterator<Inspection> {
-    if (this.#session.closed) throw new ClosedError()
-    for (const kind of ['lock', 'permits', 'election'] as const) {
-      const prefix = queueName(kind, this.#desk.defaults.prefix, start)
-      // As one request a kind, which a silent coordinator cannot draw out for ever.
-      const views = await this.#session.ask(undefined, (signal) => all(this.#session.backend.inspect(prefix, signal)))
-      for (const view of views) yield this.#inspection(view)
-    }
+  list(start = ''): AsyncIterableIterator<Inspection> {
+    if (typeof start !== 'string') throw new ArgumentTypeError(`start is ${describe(start)}; give a string`)
+    return this.#list(start)
   }
 
   /**
@@ -176,11 +173,10 @@ export class Locks implements AsyncDisposable {
    *
    * @returns false when that fence is not there any more
    */
-  async evict(name: string, fence: bigint, options: { readonly kind?: QueueKind } = {}): Promise<boolean> {
-    checkName(name)
+  async evict(name: string, fence: bigint, options: Which = {}): Promise<boolean> {
+    const queue = this.#queue(name, options)
     if (typeof fence !== 'bigint')
       throw new ArgumentTypeError(`fence is ${describe(fence)}; give a bigint, as inspect shows it`)
-    const queue = queueName(options.kind ?? 'lock', this.#desk.defaults.prefix, name)
     return this.#session.ask(name, (signal) => this.#session.backend.evict(queue, fence, signal))
   }
 
@@ -206,6 +202,25 @@ export class Locks implements AsyncDisposable {
       AcquireOptions,
       Held
     >
+  }
+
+  async *#list(start: string): AsyncGenerator<Inspection> {
+    for (const kind of QUEUE_KINDS) {
+      const prefix = queueName(kind, this.#desk.defaults.prefix, start)
+      // As one request a kind, which a silent coordinator cannot draw out for ever.
+      const views = await this.#session.ask(undefined, (signal) => all(this.#session.backend.inspect(prefix, signal)))
+      for (const view of views) yield this.#inspection(view)
+    }
+  }
+
+  /** The queue that somebody who looks at `name` means. */
+  #queue(name: string, options: Which): string {
+    checkName(name)
+    checkKnown(options, KNOWN)
+    const { kind = 'lock' } = options
+    if (!QUEUE_KINDS.includes(kind))
+      throw new ArgumentTypeError(`there is no kind ${describe(kind)}; there are ${QUEUE_KINDS.join(', ')}`)
+    return queueName(kind, this.#desk.defaults.prefix, name)
   }
 
   #inspection(view: QueueView): Inspection {

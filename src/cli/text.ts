@@ -1,6 +1,5 @@
-/** Text for people at a terminal: what is safe to print, how wide it is, and how long something took. */
+/** Text for people at a terminal: how to print it, how wide it is, and how long something took. */
 import { writeSync } from 'node:fs'
-import type { Who } from '../core/who.ts'
 
 /** Our own words. To descriptor 2 and not to `process.stderr`, which would make the command's stderr non-blocking. */
 export function say(text: string): void {
@@ -18,11 +17,6 @@ export function print(file: 1 | 2, text: string): void {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
     }
   }
-}
-
-/** Without what could steer a terminal or turn the reading order: control and format characters, other line ends. */
-export function clean(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, '')
 }
 
 /** Columns on a terminal, near enough: marks take none, East Asian characters and emoji two. */
@@ -68,13 +62,4 @@ export function stopwatch(ms: number): string {
 export function ordinal(n: number): string {
   const teen = n % 100 >= 11 && n % 100 <= 13
   return `${n}${teen ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th')}`
-}
-
-/** `web-2 pid 4121 (alice, nightly report)`. Whoever wrote it is not trusted. */
-export function whoText(who: Partial<Who>): string {
-  const part = (value: unknown): string =>
-    typeof value === 'string' || typeof value === 'number' ? clean(String(value)) : ''
-  const place = [part(who.host), part(who.pid) && `pid ${part(who.pid)}`].filter(Boolean).join(' ')
-  const person = [part(who.user), part(who.label)].filter(Boolean).join(', ')
-  return place && person ? `${place} (${person})` : place || person || 'somebody'
 }

@@ -1,8 +1,9 @@
 /** What a caller asks for, checked: from here on every name is a name, and every duration a number of milliseconds. */
+import type { Backend } from '../backend.ts'
 import { WHOLE } from '../backend.ts'
 import type { Duration } from './duration.ts'
 import { describe, parseDuration } from './duration.ts'
-import { ArgumentRangeError, ArgumentTypeError } from './errors.ts'
+import { ArgumentRangeError, ArgumentTypeError, NotSupportedError } from './errors.ts'
 
 export interface LeaseOptions {
   /** How long the lease lasts without renewal; it is renewed every third of it. Default `'30s'`. */
@@ -41,7 +42,8 @@ export interface Shape {
 }
 
 /** A lock and a read-write lock of one name share a queue; semaphores and elections have queues of their own. */
-export type QueueKind = 'lock' | 'permits' | 'election'
+export const QUEUE_KINDS = ['lock', 'permits', 'election'] as const
+export type QueueKind = (typeof QUEUE_KINDS)[number]
 export type Mode = 'exclusive' | 'shared' | 'permits' | 'leader'
 
 export const EXCLUSIVE: Shape = { kind: 'lock', mode: 'exclusive', weight: WHOLE, capacity: WHOLE }
@@ -77,7 +79,8 @@ export interface Defaults {
 const NAME_BYTES_MAX = 512
 /** Beyond this a duration is a mistake, and a timer could not be set. */
 const LONGEST_MS = 366 * 86_400_000
-const KNOWN = new Set([
+/** The names of `AcquireOptions`. */
+export const OPTIONS: readonly string[] = [
   'ttl',
   'margin',
   'maxHold',
@@ -88,18 +91,23 @@ const KNOWN = new Set([
   'wait',
   'maxWaiters',
   'signal',
-])
+]
+const KNOWN: ReadonlySet<string> = new Set(OPTIONS)
 
-/** Check everything and fill in the defaults. `extra` names further options that the primitive reads itself. */
+/** Check everything and fill in the defaults. `known` has more names than those when a primitive reads options itself. */
 export function request(
   name: string,
   shape: Shape,
   options: AcquireOptions,
   defaults: Defaults,
-  extra: readonly string[] = [],
+  known: ReadonlySet<string> = KNOWN,
 ): Request {
   checkName(name)
-  checkOptions(options, extra)
+  checkKnown(options, known)
+  checkSignal(options.signal)
+  checkText(options.label, 'label')
+  if (options.reentrant !== undefined && typeof options.reentrant !== 'boolean')
+    throw new ArgumentTypeError(`reentrant is ${describe(options.reentrant)}; give true or false`)
   const ttlMs = options.ttl === undefined ? defaults.ttlMs : finite(options.ttl, 'ttl')
   const marginMs = options.margin === undefined ? defaults.marginMs : finite(options.margin, 'margin')
   checkTtl(ttlMs, marginMs)
@@ -130,39 +138,63 @@ export function marginOf(ttlMs: number, marginMs: number | undefined): number {
   return marginMs ?? Math.max(ttlMs / 10, 100)
 }
 
+/**
+ * Whether this coordinator can let several hold at once as `shape` asks for. An exclusive entry any coordinator can.
+ *
+ * @throws NotSupportedError
+ */
+export function checkSharing({ kind, supports }: Backend, name: string, { weight, capacity }: Shape): void {
+  const { sharing } = supports
+  if (weight === capacity || sharing === 'permits' || (sharing === 'shared' && capacity === WHOLE)) return
+  const can = sharing === 'none' ? 'lets only one hold at a time' : 'has readers and writers, but counts no permits'
+  throw new NotSupportedError(name, `"${name}": the coordinator (${kind}) ${can}.`)
+}
+
 /** @throws ArgumentTypeError, ArgumentRangeError when `name` cannot be the name of a lock */
-export function checkName(name: unknown): asserts name is string {
+export function checkName(name: unknown, what = 'a name'): asserts name is string {
   if (typeof name !== 'string')
-    throw new ArgumentTypeError(`a name is ${describe(name)}; give a string, such as 'orders:42'`)
-  if (name === '') throw new ArgumentTypeError(`a name is empty; give it at least one character`)
+    throw new ArgumentTypeError(`${what} is ${describe(name)}; give a string, such as 'orders:42'`)
+  if (name === '') throw new ArgumentTypeError(`${what} is empty; give it at least one character`)
   if (/\p{Surrogate}/u.test(name))
-    throw new ArgumentTypeError('a name has half of a surrogate pair in it; give well-formed Unicode')
+    throw new ArgumentTypeError(`${what} has half of a surrogate pair in it; give well-formed Unicode`)
   // eslint-disable-next-line no-control-regex -- control characters are just what is looked for
   if (/[\u0000-\u001F\u007F-\u009F]/.test(name))
-    throw new ArgumentTypeError('a name has a control character in it, such as a line end')
+    throw new ArgumentTypeError(`${what} has a control character in it, such as a line end`)
   if (name.length > NAME_BYTES_MAX / 3 && Buffer.byteLength(name) > NAME_BYTES_MAX) {
     throw new ArgumentRangeError(
-      `a name has ${Buffer.byteLength(name)} bytes; ${NAME_BYTES_MAX} bytes of UTF-8 are the most`,
+      `${what} has ${Buffer.byteLength(name)} bytes; ${NAME_BYTES_MAX} bytes of UTF-8 are the most`,
     )
   }
 }
 
-export function checkOptions(options: unknown, extra: readonly string[]): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+/** @throws ArgumentTypeError unless these are options: an object, before anything in it is read */
+export function checkObject(options: unknown): asserts options is object {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
     throw new ArgumentTypeError(`options are ${describe(options)}; give an object, such as { wait: '10s' }`)
-  }
+}
+
+/** @throws ArgumentTypeError unless these are options, all of them known */
+export function checkKnown(options: unknown, known: ReadonlySet<string>): asserts options is object {
+  checkObject(options)
   for (const key of Object.keys(options)) {
-    if (!KNOWN.has(key) && !extra.includes(key)) {
-      throw new ArgumentTypeError(`there is no option '${key}'; there are ${[...extra, ...KNOWN].join(', ')}`)
-    }
+    if (!known.has(key)) throw new ArgumentTypeError(`there is no option '${key}'; there are ${[...known].join(', ')}`)
   }
-  const { signal, label, reentrant } = options as AcquireOptions
+}
+
+export function checkSignal(signal: unknown): void {
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new ArgumentTypeError(`signal is ${describe(signal)}; give an AbortSignal`)
-  if (label !== undefined && typeof label !== 'string')
-    throw new ArgumentTypeError(`label is ${describe(label)}; give a string`)
-  if (reentrant !== undefined && typeof reentrant !== 'boolean')
-    throw new ArgumentTypeError(`reentrant is ${describe(reentrant)}; give true or false`)
+}
+
+/** Text that may be left out. */
+export function checkText(text: unknown, what: string): void {
+  if (text !== undefined && typeof text !== 'string')
+    throw new ArgumentTypeError(`${what} is ${describe(text)}; give a string`)
+}
+
+/** @throws ArgumentTypeError unless it is a function; `user` is what needs it */
+export function checkFunction(fn: unknown, user: string): void {
+  if (typeof fn !== 'function') throw new ArgumentTypeError(`${user} needs a function; this is ${describe(fn)}`)
 }
 
 /** A whole number of at least `least`. */

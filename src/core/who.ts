@@ -1,5 +1,6 @@
 /** What an entry says of its owner, as it is stored and as people read it. */
 import type { Identity } from '../runtime.ts'
+import { clean } from './text.ts'
 
 /** Shown to everybody who can look at the coordinator: no command line, no environment, nothing secret. */
 export interface Who extends Identity {
@@ -24,11 +25,17 @@ export function decodeWho(info: string | undefined): Partial<Who> {
   }
 }
 
-/** `web-2 pid 4121 (alice, nightly report)` */
+/** The info of an entry as text; `undefined` when it says nothing. */
 export function describeWho(info: string | undefined): string | undefined {
-  const { host, pid, user, label } = decodeWho(info)
-  const place = [host, pid === undefined ? undefined : `pid ${pid}`].filter((part) => part !== undefined).join(' ')
-  const person = [user, label].filter((part) => part !== undefined).join(', ')
-  const text = place && person ? `${place} (${person})` : place || person
-  return text === '' ? undefined : text
+  return whoText(decodeWho(info))
+}
+
+/** `web-2 pid 4121 (alice, nightly report)`. Whoever wrote it is not trusted: it ends up in messages and on terminals. */
+export function whoText(who: Partial<Who>): string | undefined {
+  const part = (value: unknown): string =>
+    typeof value === 'string' || typeof value === 'number' ? clean(String(value)) : ''
+  const pid = part(who.pid)
+  const place = [part(who.host), pid && `pid ${pid}`].filter(Boolean).join(' ')
+  const person = [part(who.user), part(who.label)].filter(Boolean).join(', ')
+  return place && person ? `${place} (${person})` : place || person || undefined
 }

@@ -3,16 +3,20 @@ import type { EntryView } from '../backend.ts'
 import { describe } from '../core/duration.ts'
 import { ArgumentTypeError } from '../core/errors.ts'
 import type { InnerLease, Lease } from '../core/lease.ts'
-import type { AcquireOptions, Shape } from '../core/request.ts'
-import { checkName, queueName, request } from '../core/request.ts'
+import type { AcquireOptions, Request, Shape } from '../core/request.ts'
+import { OPTIONS, checkKnown, checkName, checkSignal, checkText, queueName, request } from '../core/request.ts'
+import type { Session } from '../core/session.ts'
 import type { Who } from '../core/who.ts'
 import { decodeWho } from '../core/who.ts'
 import type { Desk, Lockable } from './lockable.ts'
 import { lockable, obtain } from './lockable.ts'
+import { look } from './look.ts'
 
 const LEADER: Shape = { kind: 'election', mode: 'leader', weight: 1, capacity: 1 }
 /** How often an observer looks without having been woken: a hint may be lost. */
 const OBSERVE_MS = 5000
+const KNOWN = new Set(['value', ...OPTIONS])
+const KNOWN_TO_OBSERVE = new Set(['signal'])
 
 export interface ElectionOptions extends AcquireOptions {
   /** What observers see of the leader: an address, for example. */
@@ -51,17 +55,18 @@ export function election(desk: Desk, name: string): Election {
   const { session, defaults } = desk
   const queue = queueName('election', defaults.prefix, name)
 
-  const take = async (options: ElectionOptions): Promise<Term> => {
-    const { value } = options
-    if (value !== undefined && typeof value !== 'string')
-      throw new ArgumentTypeError(`value is ${describe(value)}; give a string`)
-    const asked = request(name, LEADER, options, defaults, ['value'])
-    return term(desk, await obtain(session, asked, value), asked.label)
+  const candidacy = (options: ElectionOptions): Candidacy => {
+    const asked = request(name, LEADER, options, defaults, KNOWN)
+    checkText(options.value, 'value')
+    return { ...asked, value: options.value }
   }
 
-  async function* terms(options: ElectionOptions = {}): AsyncGenerator<Term> {
-    while (!options.signal?.aborted) {
-      const current = await campaign(take, options)
+  const campaign = async (asked: Candidacy): Promise<InnerTerm> =>
+    term(desk, await obtain(session, asked, asked.value), asked.label)
+
+  async function* terms(asked: Candidacy): AsyncGenerator<Term> {
+    while (!asked.signal?.aborted) {
+      const current = await unlessAborted(asked.signal, campaign(asked))
       if (!current) return
       try {
         yield current
@@ -72,16 +77,11 @@ export function election(desk: Desk, name: string): Election {
   }
 
   const leader = async (): Promise<Leader | undefined> => {
-    return session.ask(name, async (signal) => {
-      for await (const view of session.backend.inspect(queue, signal)) {
-        if (view.name === queue) return view.holders[0] && leaderOf(view.holders[0])
-      }
-      return undefined
-    })
+    const first = (await look(session, name, queue))?.holders[0]
+    return first && leaderOf(first)
   }
 
-  async function* observe(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<Leader | undefined> {
-    const { signal } = options
+  async function* changes(signal: AbortSignal | undefined): AsyncGenerator<Leader | undefined> {
     let changed = false
     let end = (): void => {}
     const wake = (): void => {
@@ -89,11 +89,11 @@ export function election(desk: Desk, name: string): Election {
       end()
     }
     // Subscribe before looking; otherwise a change between the two is seen only at the next look.
-    const unfollow = await session.ask(name, () => session.backend.follow(queue, wake))
+    const unfollow = await follow(session, name, queue, wake)
     const member = { closeDown: wake }
-    session.enter(member)
-    signal?.addEventListener('abort', wake)
     try {
+      session.enter(member)
+      signal?.addEventListener('abort', wake)
       let seen: string | undefined
       while (!signal?.aborted && !session.closed) {
         changed = false
@@ -113,24 +113,42 @@ export function election(desk: Desk, name: string): Election {
   }
 
   return {
-    terms,
+    terms: (options = {}) => terms(candidacy(options)),
     leader,
-    observe,
-    ...lockable<ElectionOptions, Term>(desk, take, (each) => [(each as InnerTerm).inner]),
+    observe: (options = {}) => {
+      checkKnown(options, KNOWN_TO_OBSERVE)
+      checkSignal(options.signal)
+      return changes(options.signal)
+    },
+    ...lockable<ElectionOptions, InnerTerm>(
+      desk,
+      (options) => campaign(candidacy(options)),
+      ({ inner }) => [inner],
+    ),
   }
 }
 
-/** The next term; `undefined` when the candidate's own signal ended the campaign. */
-async function campaign(
-  take: (options: ElectionOptions) => Promise<Term>,
-  options: ElectionOptions,
-): Promise<Term | undefined> {
+interface Candidacy extends Request {
+  readonly value: string | undefined
+}
+
+/** What the campaign brings; `undefined` when the candidate's own signal ended it. */
+async function unlessAborted<T>(signal: AbortSignal | undefined, campaign: Promise<T>): Promise<T | undefined> {
   try {
-    return await take(options)
+    return await campaign
   } catch (error) {
-    if (options.signal?.aborted && error === options.signal.reason) return undefined
+    if (signal?.aborted && error === signal.reason) return undefined
     throw error
   }
+}
+
+/** Hear of changes of the queue, until the answer is called. What is confirmed when nobody waits for it any more is ended. */
+function follow(session: Session, name: string, queue: string, wake: () => void): Promise<() => void> {
+  return session.ask(name, async (signal) => {
+    const unfollow = await session.backend.follow(queue, wake)
+    if (signal.aborted) unfollow()
+    return unfollow
+  })
 }
 
 interface InnerTerm extends Term {

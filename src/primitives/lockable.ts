@@ -1,11 +1,12 @@
 /** `run`, `acquire` and `tryAcquire`: the three ways to hold something, the same for every primitive. */
 import { acquire } from '../core/acquire.ts'
 import { heldAlready, holding } from '../core/context.ts'
-import { describe } from '../core/duration.ts'
 import type { LeaseLostError } from '../core/errors.ts'
 import { ArgumentTypeError, HeldError } from '../core/errors.ts'
 import type { Held, InnerLease, Lease } from '../core/lease.ts'
+import { promised } from '../core/promised.ts'
 import type { AcquireOptions, Defaults, Request } from '../core/request.ts'
+import { checkFunction, checkObject } from '../core/request.ts'
 import type { Session } from '../core/session.ts'
 
 /** What every primitive is made from: the connection, and what holds where a caller says nothing. */
@@ -45,14 +46,23 @@ export function lockable<O extends AcquireOptions, L extends Held>(
       ...args: [fn: (lease: L) => T | Promise<T>] | [options: O, fn: (lease: L) => T | Promise<T>]
     ): Promise<T> {
       const [options, fn] = args.length === 1 ? [{} as O, args[0]] : args
-      if (typeof fn !== 'function')
-        throw new ArgumentTypeError(`run needs a function to run under the lock; this is ${describe(fn)}`)
+      checkFunction(fn, 'run')
       const lease = await take(options)
       return runHolding(desk.session, lease, inner(lease), fn)
     },
-    acquire: async (options = {} as O) => take(options),
-    tryAcquire: async (options = {} as O) => attempt(() => take({ ...options, wait: 0 } as O)),
+    acquire: (options = {} as O) => promised(() => take(options)),
+    tryAcquire: async (options = {} as O) => {
+      checkTry(options)
+      return attempt(() => take({ ...options, wait: 0 } as O))
+    },
   }
+}
+
+/** Checked before they are copied: a copy of `null` is an object. */
+function checkTry(options: unknown): void {
+  checkObject(options)
+  for (const key of ['wait', 'maxWaiters'])
+    if (key in options) throw new ArgumentTypeError(`tryAcquire has no option '${key}': it never waits`)
 }
 
 /** Being held by another is an answer, not an error, for those who try. */
@@ -66,8 +76,10 @@ async function attempt<T>(take: () => Promise<T>): Promise<T | undefined> {
 }
 
 /** Hold one name, again if the running code holds it already and asked for that. */
-export async function obtain(session: Session, request: Request, value?: string): Promise<InnerLease> {
-  return heldAlready(session, request) ?? acquire(session, request, session.info(request.label, value))
+export function obtain(session: Session, request: Request, value?: string): Promise<InnerLease> {
+  // Whoever was told to stop gets nothing, not even what it holds; `acquire` rejects with the reason.
+  const own = request.signal?.aborted ? undefined : heldAlready(session, request)
+  return own ? Promise.resolve(own) : acquire(session, request, session.info(request.label, value))
 }
 
 /** Run `fn` under leases that are held, give them back, and tell of a loss. */

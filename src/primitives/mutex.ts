@@ -1,7 +1,7 @@
 /** One at a time. */
 import type { InnerLease, WriteLease } from '../core/lease.ts'
 import type { AcquireOptions, Shape } from '../core/request.ts'
-import { EXCLUSIVE, SHARED, request } from '../core/request.ts'
+import { EXCLUSIVE, SHARED, checkSharing, request } from '../core/request.ts'
 import type { Desk, Lockable } from './lockable.ts'
 import { lockable, obtain } from './lockable.ts'
 
@@ -12,7 +12,7 @@ function lockOf(desk: Desk, name: string, shape: Shape): Lockable<AcquireOptions
   return lockable(desk, take, (lease) => [lease])
 }
 
-export function mutex(desk: Desk, name: string): Lockable {
+export function mutex(desk: Desk, name: string): Lockable<AcquireOptions, InnerLease> {
   return lockOf(desk, name, EXCLUSIVE)
 }
 
@@ -29,7 +29,10 @@ export interface ReadWriteLock {
 
 export function readWriteLock(desk: Desk, name: string): ReadWriteLock {
   return {
-    read: () => lockOf(desk, name, SHARED),
+    read: () => {
+      checkSharing(desk.session.backend, name, SHARED)
+      return lockOf(desk, name, SHARED)
+    },
     write: () => lockOf(desk, name, EXCLUSIVE),
   }
 }

@@ -1,14 +1,11 @@
 /** One run per period, for schedulers that fire on several machines. */
 import type { Duration } from '../core/duration.ts'
-import { describe } from '../core/duration.ts'
-import { ArgumentTypeError } from '../core/errors.ts'
 import type { Lease } from '../core/lease.ts'
 import type { LeaseOptions } from '../core/request.ts'
-import { checkOptions, finite, positive } from '../core/request.ts'
+import { checkFunction, checkKnown, finite, positive } from '../core/request.ts'
 import { mutex } from './mutex.ts'
 import type { Desk } from './lockable.ts'
 import { runHolding } from './lockable.ts'
-import type { InnerLease } from '../core/lease.ts'
 
 export interface OnceOptions extends Omit<LeaseOptions, 'minHold' | 'reentrant'> {
   /**
@@ -17,6 +14,9 @@ export interface OnceOptions extends Omit<LeaseOptions, 'minHold' | 'reentrant'>
    */
   readonly every: Duration
 }
+
+/** It never waits, and holds for `every`: what speaks of waiting, and `minHold`, would mean nothing here. */
+const KNOWN = new Set(['every', 'ttl', 'margin', 'maxHold', 'lockDelay', 'label'])
 
 /** Whether it ran here. It did not when somebody else runs it, or has run it within the period. */
 export type OnceResult<T> = { readonly ran: true; readonly value: T } | { readonly ran: false }
@@ -32,15 +32,11 @@ export async function once<T>(
   fn: (lease: Lease) => T | Promise<T>,
 ): Promise<OnceResult<T>> {
   // Checked first: a lease that was taken for nothing would linger for the whole period.
-  if (typeof fn !== 'function') throw new ArgumentTypeError(`once needs a function; this is ${describe(fn)}`)
-  checkOptions(options, ['every'])
-  for (const key of ['wait', 'maxWaiters', 'minHold', 'reentrant']) {
-    if (key in options)
-      throw new ArgumentTypeError(`once has no option '${key}': it never waits, and holds for 'every'`)
-  }
+  checkFunction(fn, 'once')
+  checkKnown(options, KNOWN)
   const { every, ...rest } = options
   positive(every, 'every', finite)
   const lease = await mutex(desk, name).tryAcquire({ ...rest, minHold: every })
   if (!lease) return { ran: false }
-  return { ran: true, value: await runHolding(desk.session, lease, [lease as InnerLease], fn) }
+  return { ran: true, value: await runHolding(desk.session, lease, [lease], fn) }
 }

@@ -1,7 +1,7 @@
 /** So many at a time. */
-import type { InnerLease, Lease } from '../core/lease.ts'
-import type { AcquireOptions } from '../core/request.ts'
-import { checkName, count, request } from '../core/request.ts'
+import type { InnerLease } from '../core/lease.ts'
+import type { AcquireOptions, Shape } from '../core/request.ts'
+import { OPTIONS, checkName, checkSharing, count, request } from '../core/request.ts'
 import { ArgumentRangeError } from '../core/errors.ts'
 import type { Desk, Lockable } from './lockable.ts'
 import { lockable, obtain } from './lockable.ts'
@@ -11,6 +11,8 @@ export interface SemaphoreOptions extends AcquireOptions {
   readonly permits?: number
 }
 
+const KNOWN = new Set(['permits', ...OPTIONS])
+
 /** A number of permits, shared by all who use the name. All must agree on how many there are. */
 export interface Semaphore extends Lockable<SemaphoreOptions> {
   readonly permits: number
@@ -19,16 +21,16 @@ export interface Semaphore extends Lockable<SemaphoreOptions> {
 export function semaphore(desk: Desk, name: string, permits: number): Semaphore {
   checkName(name)
   const capacity = count(permits, 'permits', 1)
+  const one: Shape = { kind: 'permits', mode: 'permits', weight: 1, capacity }
+  checkSharing(desk.session.backend, name, one)
   const take = (options: SemaphoreOptions): Promise<InnerLease> => {
-    const weight = count(options.permits ?? 1, 'permits', 1)
+    const asked = request(name, one, options, desk.defaults, KNOWN)
+    const weight = options.permits === undefined ? 1 : count(options.permits, 'permits', 1)
     if (weight > capacity)
       throw new ArgumentRangeError(
         `permits is ${weight}, but "${name}" has ${capacity}; nobody could ever be granted that`,
       )
-    const asked = request(name, { kind: 'permits', mode: 'permits', weight, capacity }, options, desk.defaults, [
-      'permits',
-    ])
-    return obtain(desk.session, asked)
+    return obtain(desk.session, { ...asked, weight })
   }
-  return { permits: capacity, ...lockable<SemaphoreOptions, Lease>(desk, take, (lease) => [lease as InnerLease]) }
+  return { permits: capacity, ...lockable<SemaphoreOptions, InnerLease>(desk, take, (lease) => [lease]) }
 }

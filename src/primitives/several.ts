@@ -4,6 +4,9 @@
  * One after the other, in the order of their names: whoever takes several takes them in the same order, so two never wait
  * for each other. What is held already is kept alive while the rest is waited for; if one of it is lost meanwhile, all is
  * given back and taken anew, within the same deadline.
+ *
+ * That is one join for each name, and no verb of the contract: few coordinators can decide about several queues in one
+ * step, and order with giving back is right on all of them, at the price of a round trip for each name.
  */
 import { holding } from '../core/context.ts'
 import type { Duration } from '../core/duration.ts'

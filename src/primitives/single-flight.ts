@@ -5,7 +5,7 @@
 import type { Lease } from '../core/lease.ts'
 import type { AcquireOptions } from '../core/request.ts'
 import { holdsAny } from '../core/context.ts'
-import { checkOptions, queueName } from '../core/request.ts'
+import { EXCLUSIVE, checkFunction, request } from '../core/request.ts'
 import { mutex } from './mutex.ts'
 import type { Desk } from './lockable.ts'
 
@@ -41,13 +41,14 @@ export class SingleFlights {
     options: AcquireOptions,
     fn: (lease: Lease, flight: Flight) => T | Promise<T>,
   ): Promise<T> {
-    checkOptions(options, [])
-    const { signal, ...rest } = options
+    checkFunction(fn, 'singleFlight')
+    const { session, defaults } = this.#desk
+    // Of passengers, too, whose options are used by nobody: a mistake must not depend on who came first.
+    const { queue, signal } = request(name, EXCLUSIVE, options, defaults)
     signal?.throwIfAborted()
     // From inside of the flight its landing cannot be waited for. The lock says so, or is held again.
-    const { session, defaults } = this.#desk
-    if (holdsAny(session, queueName('lock', defaults.prefix, name))) return this.#fly(name, options, fn)
-    const flight = this.#running.get(name) ?? this.#start(name, rest, fn)
+    if (holdsAny(session, queue)) return this.#fly(name, options, fn)
+    const flight = this.#running.get(name) ?? this.#start(name, options, fn)
     flight.passengers += 1
     return board(flight as Running<T>, signal)
   }
@@ -78,16 +79,6 @@ function board<T>(flight: Running<T>, signal: AbortSignal | undefined): Promise<
       if (flight.passengers === 0) flight.stop.abort(signal!.reason)
     }
     signal?.addEventListener('abort', leave, { once: true })
-    const land = (): void => signal?.removeEventListener('abort', leave)
-    flight.result.then(
-      (value) => {
-        land()
-        resolve(value)
-      },
-      (error: unknown) => {
-        land()
-        reject(error)
-      },
-    )
+    flight.result.finally(() => signal?.removeEventListener('abort', leave)).then(resolve, reject)
   })
 }

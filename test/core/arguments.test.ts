@@ -85,6 +85,87 @@ test.each([
   expect(calls).toEqual([])
 })
 
+const doors: Uses[] = [
+  ['acquire', (locks, options) => locks.acquire('a', options)],
+  ['tryAcquire', (locks, options) => locks.tryAcquire('a', options)],
+  ['run', (locks, options) => locks.run('a', options, () => {})],
+  ['acquire of several', (locks, options) => locks.acquire(['a', 'b'], options)],
+  ['tryAcquire of several', (locks, options) => locks.tryAcquire(['a', 'b'], options)],
+  ['mutex acquire', (locks, options) => locks.mutex('a').acquire(options)],
+  ['mutex tryAcquire', (locks, options) => locks.mutex('a').tryAcquire(options)],
+  ['mutex run', (locks, options) => locks.mutex('a').run(options, () => {})],
+  ['read', (locks, options) => locks.rw('a').read().acquire(options)],
+  ['write', (locks, options) => locks.rw('a').write().tryAcquire(options)],
+  ['semaphore acquire', (locks, options) => locks.semaphore('a', 2).acquire(options)],
+  ['semaphore tryAcquire', (locks, options) => locks.semaphore('a', 2).tryAcquire(options)],
+  ['semaphore run', (locks, options) => locks.semaphore('a', 2).run(options, () => {})],
+  ['election acquire', (locks, options) => locks.election('a').acquire(options)],
+  ['election tryAcquire', (locks, options) => locks.election('a').tryAcquire(options)],
+  ['election run', (locks, options) => locks.election('a').run(options, () => {})],
+  ['terms', (locks, options) => locks.election('a').terms(options).next()],
+  ['observe', (locks, options) => locks.election('a').observe(options).next()],
+  ['elect', (locks, options) => locks.elect('a', options).next()],
+  ['once', (locks, options) => locks.once('a', options, () => {})],
+  ['singleFlight', (locks, options) => locks.singleFlight('a', options, () => {})],
+  ['inspect', (locks, options) => locks.inspect('a', options)],
+  ['evict', (locks, options) => locks.evict('a', 1n, options)],
+]
+
+const noOptions: [shown: string, options: unknown, message: string][] = [
+  ['null', null, 'options are null; give an object'],
+  ['a number', 5, 'options are 5; give an object'],
+  ['text', '10s', "options are '10s'; give an object"],
+  ['an array', [], 'options are an array; give an object'],
+  ['a mistyped name', { tll: '5s' }, "there is no option 'tll'; there are "],
+]
+
+test.each(doors)('%s refuses what are no options, with the reason, and asks nobody', async (_, use) => {
+  const { locks, calls } = world()
+  for (const [shown, options, message] of noOptions) {
+    const given = (async () => use(locks, options as never))()
+    await expect(given, shown).rejects.toThrow(message)
+    await expect(given, shown).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+  }
+  expect(calls).toEqual([])
+})
+
+test('what never waits has no options about waiting', async () => {
+  const { locks } = world()
+  for (const option of [{ wait: '5s' }, { maxWaiters: 1 }]) {
+    const [key] = Object.keys(option)
+    await expect(locks.tryAcquire('a', option as object)).rejects.toThrow(`tryAcquire has no option '${key}'`)
+    await expect(locks.tryAcquire('a', option as object)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' })
+  }
+  for (const option of [{ wait: 0 }, { minHold: '1h' }, { reentrant: true }]) {
+    const [key] = Object.keys(option)
+    await expect(locks.once('a', { every: '1h', ...option }, () => {})).rejects.toThrow(`there is no option '${key}'`)
+  }
+})
+
+test('a flight that is boarded has its options checked like one that is started', async () => {
+  const { locks } = world()
+  const flight = locks.singleFlight('a', async () => {})
+  await expect(locks.singleFlight('a', { ttl: 'soon' }, async () => {})).rejects.toThrow("ttl is 'soon'")
+  await flight
+})
+
+test('calls that give an object throw at once', () => {
+  const { locks } = world()
+  expect(() => locks.elect('a', { ttl: 'soon' })).toThrow("ttl is 'soon'")
+  expect(() => locks.elect('a', { value: 5 as never })).toThrow('value is 5; give a string')
+  expect(() => locks.election('a').observe({ signal: 'x' as never })).toThrow("signal is 'x'; give an AbortSignal")
+  expect(() => locks.list(null as never)).toThrow('start is null; give a string')
+})
+
+test.each(['semaphore', 'constructor', '', null, 5])('there is no kind of queue that is called %j', async (kind) => {
+  const { locks, calls } = world()
+  for (const given of [locks.inspect('a', { kind: kind as never }), locks.evict('a', 1n, { kind: kind as never })]) {
+    await expect(given).rejects.toThrow(/^there is no kind .*; there are lock, permits, election$/)
+    await expect(given).rejects.toMatchObject({ name: 'ArgumentTypeError', code: 'BAD_ARGUMENT' })
+  }
+  expect(calls).toEqual([])
+})
+
 test.each([
   [0, 'permits is 0; give a whole number from 1'],
   [-2, 'permits is -2'],
@@ -99,8 +180,13 @@ test.each([
   [5, '"a" has 4; nobody could ever be granted that'],
   [0, 'permits is 0'],
   [NaN, 'permits is NaN'],
+  [null, 'permits is null'],
 ])('%j permits of four are refused', async (permits, message) => {
-  await expect(world().locks.semaphore('a', 4).acquire({ permits })).rejects.toThrow(message)
+  await expect(
+    world()
+      .locks.semaphore('a', 4)
+      .acquire({ permits: permits as number }),
+  ).rejects.toThrow(message)
 })
 
 test('functions, values and fences are checked', async () => {
@@ -137,13 +223,19 @@ test.each([
   [[{}], 'connect got a object'],
   [['locks'], 'that is no URL'],
   [['ftp://host'], 'there is no coordinator for ftp:; there are memory:'],
+  [['constructor:x'], 'there is no coordinator for constructor:; there are memory:, file:'],
   [['memory:shared'], 'memory: takes nothing behind the colon'],
   [['file://host/dir'], 'file: takes no host'],
   [['file:/dir?mode=1'], 'knows ?shared and nothing else'],
   [['file:/%zz'], 'write %25 for a percent sign'],
   [['memory:', { tll: '5s' }], "there is no option 'tll'; there are prefix"],
   [['memory:', null], 'options are null'],
+  [['memory:', []], 'options are an array'],
   [['memory:', { prefix: 5 }], 'prefix is 5'],
+  [['memory:', { prefix: 'a\n' }], 'prefix has a control character in it'],
+  [['memory:', { prefix: 'x'.repeat(513) }], 'prefix has 513 bytes'],
+  [['memory:', { runtime: null }], 'runtime is null; give a Runtime'],
+  [['memory:', { runtime: {} }], 'runtime is a object; give a Runtime'],
   [['memory:', { label: 5 }], 'label is 5'],
   [['memory:', { requestTimeout: Infinity }], 'requestTimeout is Infinity'],
   [['memory:', { requestTimeout: 0 }], 'requestTimeout is 0'],
@@ -151,6 +243,7 @@ test.each([
   [['memory:', { waitTtl: 0 }], 'waitTtl is 0'],
   [['memory:', { ttl: -5 }], 'ttl is -5'],
   [['memory:', { ttl: 0 }], 'ttl is 0'],
+  [['memory:', { ttl: null }], 'ttl is null'],
   [['memory:', { wait: NaN }], 'wait is NaN'],
 ])('connect(...%j) is refused, with the reason', (given, message) => {
   const use = () => connect(...(given as ['memory:']))

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { WHOLE } from '../../src/index.ts'
 import { outcomeOf, world } from './kit.ts'
 
 test('maxHold ends a lease with that reason, and the next one holds a little later', async () => {
@@ -16,8 +17,8 @@ test('maxHold ends a lease with that reason, and the next one holds a little lat
   expect(await lease.release()).toBe('gone')
 })
 
-test('a lease that is released at its maxHold lets the next one hold at once', async () => {
-  const { time, locks, other } = world()
+test('a holder that heeds its maxHold at once makes the next one wait for the margin all the same', async () => {
+  const { time, locks, other } = world({ ttl: '30s', margin: '3s' })
   const held = locks.run('a', { maxHold: '1m' }, (lease) => {
     return new Promise((_, reject) => lease.signal.addEventListener('abort', () => reject(lease.signal.reason)))
   })
@@ -26,8 +27,10 @@ test('a lease that is released at its maxHold lets the next one hold at once', a
   const next = outcomeOf(other.locks.acquire('a'))
   await time.advance(60_001)
   expect(ended.error).toMatchObject({ reason: 'max-hold' })
-  await time.advance(3100)
-  expect(next.settled).toBe(true)
+  await time.advance(2990)
+  expect(next.settled).toBe(false)
+  await time.advance(20)
+  expect(next.value?.state).toBe('held')
 })
 
 test('minHold keeps others out after an early release, and not after a late one', async () => {
@@ -91,6 +94,23 @@ test('a label is shown to those who look, and to those who are refused', async (
   await expect(locks.acquire('b', { wait: 0 })).rejects.toMatchObject({
     holder: expect.stringContaining('hourly import') as string,
   })
+})
+
+test('who is refused does not get to see what could steer a terminal', async () => {
+  const { locks, coordinator } = world()
+  const info = JSON.stringify({
+    host: 'a\u202Eb',
+    pid: { toString: 'evil' },
+    user: ['x'],
+    label: '\u001B]0;owned\u0007job',
+  })
+  const entry = { weight: WHOLE, capacity: WHOLE, ttlMs: 9e9, waitTtlMs: 9e9, wait: true }
+  await coordinator.join({ ...entry, name: 'lock:a', id: '1', info })
+  const refused = locks.acquire('a', { wait: 0 })
+  await expect(refused).rejects.toMatchObject({ code: 'HELD', holder: 'ab (]0;ownedjob)' })
+  await expect(refused).rejects.toThrow('"a" is held by ab (]0;ownedjob).')
+  await coordinator.join({ ...entry, name: 'lock:b', id: '2', info: '\u0007' })
+  await expect(locks.acquire('b', { wait: 0 })).rejects.toThrow('"b" is held by another.')
 })
 
 test('defaults of the connection hold where a call says nothing', async () => {

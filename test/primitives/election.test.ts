@@ -131,6 +131,29 @@ test('an observer that hears nothing looks by itself, and ends when the locks ar
   expect(observing).toMatchObject({ settled: true, value: undefined })
 })
 
+test('an observer that gives up leaves no subscription behind, however late that was confirmed', async () => {
+  let followers = 0
+  const { time, locks } = world({
+    plan: (verb) => (verb === 'follow' ? { replyMs: 60_000 } : undefined),
+    wrap: (backend) => ({
+      ...backend,
+      follow: async (name, wake) => {
+        const unfollow = await backend.follow(name, wake)
+        followers += 1
+        return () => {
+          followers -= 1
+          unfollow()
+        }
+      },
+    }),
+  })
+  const { observe } = locks.election('a')
+  await expect(time.during(observe().next())).rejects.toMatchObject({ code: 'UNREACHABLE' })
+  expect(followers).toBe(1)
+  await time.advance(60_000)
+  expect(followers).toBe(0)
+})
+
 test('a new value is refused once the term is over', async () => {
   const { locks, other } = world()
   const term = await locks.election('a').acquire()

@@ -74,6 +74,16 @@ test('reentrant: true holds it again, with the same fence, and the last release 
   })
 })
 
+test('code that was told to stop does not get what it holds once more', async () => {
+  const { locks, isFree } = world()
+  const signal = AbortSignal.abort('enough')
+  await locks.run('a', async () => {
+    await expect(locks.acquire('a', { reentrant: true, signal })).rejects.toBe('enough')
+    await expect(locks.tryAcquire('a', { reentrant: true, signal })).rejects.toBe('enough')
+  })
+  expect(await isFree('a')).toBe(true)
+})
+
 test('what is held twice is lost together', async () => {
   const { time, locks } = world()
   const ran = locks.run('a', { ttl: '30s' }, async (outer) => {
@@ -159,4 +169,45 @@ test('a single flight inside of itself is a deadlock, and not a flight that neve
   })
   const again = locks.singleFlight('a', () => locks.singleFlight('a', { reentrant: true }, () => 'inner'))
   expect(await time.during(again)).toBe('inner')
+})
+
+test('whoever hears of a loss while somebody else holds is not taken for that one', async () => {
+  const { time, locks } = world()
+  const stranger = await locks.acquire('other', { maxHold: '5s' })
+  let asked: ReturnType<typeof outcomeOf> | undefined
+  let heard: ReturnType<typeof outcomeOf> | undefined
+  stranger.on('lost', () => (asked = outcomeOf(locks.run('a', () => 'its turn'))))
+  stranger.signal.addEventListener('abort', () => (heard = outcomeOf(locks.run('a', { reentrant: true }, () => 1))))
+  await locks.run('a', async () => {
+    // Whoever sets the timer lends it the context that all deadlines come in from then on.
+    await locks.acquire('b', { ttl: '300ms' })
+    await time.advance(6000)
+    expect([stranger.state, asked?.settled, heard?.settled]).toEqual(['lost', false, false])
+  })
+  await time.settle()
+  expect([asked?.value, heard?.value]).toEqual(['its turn', 1])
+})
+
+test('a hold that was released renews nothing', async () => {
+  const { locks } = world()
+  await locks.run('a', async () => {
+    const again = await locks.acquire('a', { reentrant: true })
+    await again.release()
+    await expect(again.renew('1h')).rejects.toMatchObject({ code: 'LEASE_LOST', reason: 'released' })
+  })
+})
+
+test('a hold within a hold tells of its own release', async () => {
+  const { locks } = world()
+  const heard: string[] = []
+  await locks.run('a', async (outer) => {
+    const inner = await locks.acquire('a', { reentrant: true })
+    outer.on('released', () => heard.push('outer'))
+    inner.on('released', () => heard.push('inner'))
+    inner.on('released', () => heard.push('never'))()
+    await inner.release()
+    await inner.release()
+    expect(heard).toEqual(['inner'])
+  })
+  expect(heard).toEqual(['inner', 'outer'])
 })
