@@ -1,9 +1,10 @@
 /** The command line: finds the subcommand, and turns what went wrong into a line for people and a code for scripts. */
 import { readFileSync } from 'node:fs'
+import { clean } from '../core/text.ts'
 import type { Ending } from './exit.ts'
 import { EXIT, ExitError, end, exitCodeOf, usageError } from './exit.ts'
 import { PROGRAM, optionLines, parse } from './options.ts'
-import { clean, print, say } from './text.ts'
+import { print, say } from './text.ts'
 
 interface Command {
   readonly usage: string

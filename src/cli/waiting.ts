@@ -9,7 +9,9 @@ import { WriteStream, isatty } from 'node:tty'
 import type { HoldfastEvents } from '../core/events.ts'
 import type { QueueKind } from '../core/request.ts'
 import type { Inspected, Inspection, Locks } from '../locks.ts'
-import { clean, cut, ordinal, print, say, stopwatch, whoText, width } from './text.ts'
+import { clean } from '../core/text.ts'
+import { whoText } from '../core/who.ts'
+import { cut, ordinal, print, say, stopwatch, width } from './text.ts'
 
 const SILENT_MS = 400
 const TERMINAL_MS = 1000
@@ -115,7 +117,7 @@ export function waitingText(view: Inspection, fence: bigint | undefined, waitedM
   const tail = holder ? `${others}, lease ${stopwatch(holder.remainingMs)}` : ''
   const room = columns - width('waiting for ') - width(middle) - width(tail)
   const name = clean(view.name)
-  const who = holder ? whoText(holder.who) : ''
+  const who = holder ? (whoText(holder.who) ?? 'somebody') : ''
   // Each may have half; what one does not need is the other's.
   const forName = Math.max(room - width(who), Math.floor(room / 2))
   const shortName = cut(name, forName)
@@ -128,5 +130,5 @@ function holderText(holder: Inspected): string {
   const since = new Date(Date.now() - heldMs).toTimeString().slice(0, 8)
   const state = holder.lingering ? 'minimum hold, ' : ''
   const lease = `lease ${stopwatch(holder.remainingMs)} left`
-  return `${whoText(holder.who)} since ${since} (${stopwatch(heldMs)}), ${state}fence ${holder.fence}, ${lease}`
+  return `${whoText(holder.who) ?? 'somebody'} since ${since} (${stopwatch(heldMs)}), ${state}fence ${holder.fence}, ${lease}`
 }
