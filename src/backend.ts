@@ -140,6 +140,9 @@ export interface Backend {
    */
   renew(claim: Claim, ttlMs: number, signal?: AbortSignal): Promise<Renewal>
 
+  /** `renew` of many entries in one request, where that is cheaper than one by one; the answers in their order. */
+  renewAll?(claims: readonly Claim[], ttlMs: number, signal?: AbortSignal): Promise<readonly Renewal[]>
+
   /**
    * Remove an entry, holding or waiting, and wake those who now hold. `true`: it was there. With `lingerMs` a holding
    * entry stands that much longer, owned by nobody: the end of its process does not shorten it.

@@ -51,6 +51,8 @@ export class Child {
 
   /** Hand on what was sent to us. */
   forward(signal: NodeJS.Signals): void {
+    // It could not be started, and the group 0 would be our own.
+    if (this.self.pid === 0) return
     if (!this.#foreground) {
       // A group whose leader's parent is elsewhere ignores TSTP.
       send(-this.self.pid, signal === 'SIGTSTP' ? 'SIGSTOP' : signal)

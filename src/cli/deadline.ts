@@ -5,8 +5,11 @@
  * ended, also if a renewal comes after all: a command that was told to end is not one that did its work.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { ElapsedClock } from '../core/clock.ts'
 import type { HoldfastEvents } from '../core/events.ts'
 import type { Lease } from '../core/lease.ts'
+import type { Clocks } from '../runtime.ts'
+import { machineClocks } from './countdown.ts'
 
 /** A timer of a machine that slept is late by the time it slept. */
 const LONGEST_SLEEP_MS = 1000
@@ -25,24 +28,27 @@ export class Deadline {
   readonly #killAfterMs: number
   readonly #events: DeadlineEvents
   readonly #forget: () => void
-  /** When to ask, and, once asked, when to kill. Readings of the monotonic clock. */
+  /** The same kind as the guardian's, so that both see a command as over after the same sleep. */
+  readonly #clock: ElapsedClock
+  /** When to ask, and, once asked, when to kill. */
   #askAt: number
   #killAt = Infinity
   #killed = false
   #timer: NodeJS.Timeout | undefined
 
-  constructor(lease: Lease, killAfterMs: number, events: DeadlineEvents) {
+  constructor(lease: Lease, killAfterMs: number, events: DeadlineEvents, clocks: Clocks = machineClocks) {
     this.#lease = lease
     this.#killAfterMs = killAfterMs
     this.#events = events
-    this.#askAt = performance.now() + lease.remainingMs - killAfterMs
+    this.#clock = new ElapsedClock(clocks)
+    this.#askAt = this.#clock.now() + lease.remainingMs - killAfterMs
     const renewed = (message: unknown): void => {
       const event = message as HoldfastEvents['holdfast:renew']
       if (event.fence !== lease.fence || event.name !== lease.name) return
-      // A renewal that came too late changes nothing. We may have been stopped meanwhile:
-      // 1. stopped;  2. the guardian asks the command to end;  3. continued, we renew;  4. it exits with 0, half done.
-      if (performance.now() < this.#askAt) {
-        this.#askAt = performance.now() + event.remainingMs - killAfterMs
+      // A renewal that came too late changes nothing. We, or the machine, may have stood still meanwhile:
+      // 1. we are stopped;  2. the guardian asks the command to end;  3. we go on, and renew;  4. it exits with 0, half done.
+      if (this.#clock.now() < this.#askAt) {
+        this.#askAt = this.#clock.now() + event.remainingMs - killAfterMs
         events.moved(event.remainingMs)
       }
       this.look()
@@ -57,7 +63,7 @@ export class Deadline {
 
   /** Whether the command was, or had to be, ended. By the clock: we, and its timers, may have been stopped. */
   get over(): boolean {
-    return performance.now() >= this.#askAt || this.#lease.remainingMs <= this.#killAfterMs
+    return this.#clock.now() >= this.#askAt || this.#lease.remainingMs <= this.#killAfterMs
   }
 
   /** Draw the consequence of what the clock shows. */
@@ -65,7 +71,7 @@ export class Deadline {
     clearTimeout(this.#timer)
     if (this.#killed) return
     const left = this.#lease.remainingMs
-    const now = performance.now()
+    const now = this.#clock.now()
     const first = this.over && this.#killAt === Infinity
     if (first) {
       this.#askAt = Math.min(this.#askAt, now)
@@ -82,7 +88,7 @@ export class Deadline {
 
   /** How long until the kill. */
   get graceMs(): number {
-    return this.#killed ? 0 : Math.max(0, Math.min(this.#killAt - performance.now(), this.#lease.remainingMs))
+    return this.#killed ? 0 : Math.max(0, Math.min(this.#killAt - this.#clock.now(), this.#lease.remainingMs))
   }
 
   stop(): void {

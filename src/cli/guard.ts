@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { DeadlineWord } from './countdown.ts'
 import { GUARDIAN } from './processes.ts'
 import type { Origin, Started } from './tree.ts'
 
@@ -11,13 +12,7 @@ export type Word =
   | { readonly about: 'command'; readonly origin: Origin }
   /** It was started. */
   | { readonly about: 'child'; readonly child: Started }
-  /** Kill it at `untilNs` of CLOCK_MONOTONIC, and ask it to end by `signal` so much earlier, unless told otherwise. */
-  | {
-      readonly about: 'deadline'
-      readonly untilNs: string
-      readonly killAfterMs: number
-      readonly signal: NodeJS.Signals
-    }
+  | DeadlineWord
   /** The wrapper has asked it to end. */
   | { readonly about: 'asked' }
   /** It has ended, and its lock is released. */
@@ -94,7 +89,8 @@ export class Guard {
   }
 
   #replace(reason: string): void {
-    if (this.#stopped) return
+    // Another one may have been started while this one was put off.
+    if (this.#stopped || this.#process) return
     this.#events.replaced(reason)
     this.#spawn()
   }

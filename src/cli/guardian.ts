@@ -14,26 +14,19 @@
  */
 import { closeSync, read } from 'node:fs'
 import { ElapsedClock } from '../core/clock.ts'
+import { Countdown, machineClocks } from './countdown.ts'
 import type { Word } from './guard.ts'
 import { Tree } from './tree.ts'
 
 const PIPE = 0
 const LIFELINE = 3
-/** How much later than the wrapper to ask for an end, so that a command whose wrapper is well is asked once. */
-const AFTER_YOU_MS = 150
-/** A timer of a machine that slept is late by the time it slept. */
-const LONGEST_SLEEP_MS = 1000
 
-const clock = new ElapsedClock({
-  monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
-  wallMs: () => Date.now(),
-})
+const clock = new ElapsedClock(machineClocks)
 const buffer = Buffer.alloc(65_536)
 let unread = ''
 let tree: Tree | undefined
-let deadline: { readonly askAt: number; readonly killAt: number; readonly signal: NodeJS.Signals } | undefined
-let asked = false
-let killed = false
+let countdown: Countdown | undefined
+let killing: Promise<void> | undefined
 let timer: NodeJS.Timeout | undefined
 
 // A service manager signals every process of a service, also this one. It goes when it is no longer needed.
@@ -60,20 +53,14 @@ function hear(word: Word): void {
       break
     case 'child':
       tree?.plant(word.child)
-      break
-    case 'deadline': {
-      // The wrapper's clock and ours are the same one: the time since the machine was started.
-      const killAt = Number(BigInt(word.untilNs)) / 1e6
-      deadline = {
-        killAt,
-        askAt: killAt - word.killAfterMs + Math.min(AFTER_YOU_MS, word.killAfterMs / 2),
-        signal: word.signal,
-      }
       look()
       break
-    }
+    case 'deadline':
+      countdown = new Countdown(clock, word)
+      look()
+      break
     case 'asked':
-      asked = true
+      countdown?.asked()
       break
     case 'done':
       leave()
@@ -82,19 +69,12 @@ function hear(word: Word): void {
 
 function look(): void {
   clearTimeout(timer)
-  if (!deadline || !tree || killed) return
-  const now = clock.now()
-  if (now >= deadline.killAt) {
-    killed = true
-    void tree.kill()
-    return
-  }
-  if (now >= deadline.askAt && !asked) {
-    asked = true
-    tree.signal(deadline.signal)
-  }
-  const next = asked ? deadline.killAt : deadline.askAt
-  timer = setTimeout(look, Math.min(next - now, LONGEST_SLEEP_MS))
+  if (!countdown || !tree) return
+  const due = countdown.due()
+  if (due === 'ask') tree.signal(countdown.signal)
+  // One after the other: each waits until all are gone.
+  if (due === 'kill') killing ??= tree.kill().finally(() => (killing = undefined))
+  timer = setTimeout(look, countdown.pauseMs)
 }
 
 async function wrapperDied(): Promise<void> {

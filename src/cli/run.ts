@@ -1,5 +1,4 @@
 /** `holdfast run NAME -- command…`: hold a lock while a command runs. The command is gone before anyone else can hold it. */
-import { backendFor, connect } from '../connect.ts'
 import { marginOf } from '../core/request.ts'
 import { WaitTimeoutError } from '../core/errors.ts'
 import { clean, seconds } from '../core/text.ts'
@@ -8,6 +7,7 @@ import type { Locks } from '../locks.ts'
 import type { Order } from './child.ts'
 import { Child } from './child.ts'
 import { findCommand } from './command.ts'
+import { machineClocks } from './countdown.ts'
 import { Deadline } from './deadline.ts'
 import type { Ending } from './exit.ts'
 import { EXIT, ExitError, codeOf, usageError } from './exit.ts'
@@ -50,6 +50,8 @@ export async function run(args: readonly string[]): Promise<Ending> {
   }
   const path = findCommand(task.command[0] ?? '')
   const signals = new Signals()
+  // Only now: help and usage errors need no coordinator.
+  const { backendFor, connect } = await import('../connect.ts')
   const backend = backendFor(task.url)
   const locks = connect(backend)
   const guard = new Guard(() => ('lifeline' in backend ? (backend.lifeline as () => number)() : undefined), {
@@ -72,7 +74,7 @@ export async function run(args: readonly string[]): Promise<Ending> {
     throw error
   } finally {
     guard.stop()
-    await locks.close()
+    await signals.unlessHurried(locks.close())
     // What was written to those who wait leaves with the next turn of the event loop, and we are about to exit.
     for (let turn = 0; turn < 2; turn += 1) await new Promise(setImmediate)
   }
@@ -155,8 +157,8 @@ async function hold(task: Task, path: string, lease: Lease, signals: Signals, gu
     given: Object.entries(order.environment).map(([name, value]) => `${name}=${value}`),
   }
   const tellDeadline = (remainingMs: number): void => {
-    const untilNs = process.hrtime.bigint() + BigInt(Math.round(remainingMs * 1e6))
-    guard.tell({ about: 'deadline', untilNs: String(untilNs), killAfterMs: task.killAfterMs, signal: task.signal })
+    const killAt = machineClocks.monotonicMs() + remainingMs
+    guard.tell({ about: 'deadline', killAt, killAfterMs: task.killAfterMs, signal: task.signal })
   }
 
   // Everything that the guardian must know to end the command is said before there is one. Otherwise:
@@ -186,33 +188,36 @@ async function hold(task: Task, path: string, lease: Lease, signals: Signals, gu
 
   try {
     const ending = await child.ended
-    if (!deadline.over) return await letGo(task, lease, ending)
-    await endRest(child, deadline)
-    await lease.release()
+    if (!deadline.over) {
+      deadline.stop()
+      return await letGo(task, lease, ending, signals)
+    }
+    await signals.unlessHurried(grace(child, deadline))
+    await child.tree.kill()
+    await signals.unlessHurried(lease.release())
     const reason =
       lease.state === 'lost' ? lossText(lease) : `the lease on "${clean(task.name)}" was not renewed in time`
     throw new ExitError(EXIT.lost, `${reason}; the command was ended`)
   } catch (error) {
-    if (lease.state !== 'lost' && lease.state !== 'released') await lease.release()
+    if (lease.state !== 'lost' && lease.state !== 'released') await signals.unlessHurried(lease.release())
     throw error
   } finally {
     deadline.stop()
   }
 }
 
-async function letGo(task: Task, lease: Lease, ending: Ending): Promise<Ending> {
-  const outcome = await lease.release()
+async function letGo(task: Task, lease: Lease, ending: Ending, signals: Signals): Promise<Ending> {
+  const outcome = await signals.unlessHurried(lease.release())
   if (outcome === 'gone') say(`"${clean(task.name)}" could not be released; it ends with its lease`)
-  else if (task.verbose) say(`released "${clean(task.name)}"`)
+  else if (outcome && task.verbose) say(`released "${clean(task.name)}"`)
   return ending
 }
 
 /** What the command left running was asked to end, too, and has the same time to do so. */
-async function endRest(child: Child, deadline: Deadline): Promise<void> {
+async function grace(child: Child, deadline: Deadline): Promise<void> {
   while (deadline.graceMs > 0 && child.tree.alive) {
     await new Promise((resolve) => setTimeout(resolve, Math.min(LOOK_MS, deadline.graceMs)))
   }
-  await child.tree.kill()
 }
 
 /** Ctrl-Z. Nobody renews while we are stopped; at the deadline the guardian ends the command. */

@@ -3,11 +3,14 @@ import { send } from './tree.ts'
 
 const ALL = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGTSTP'] as const
 
-/** Before the command runs: those that end a process end the waiting. */
+/** Before the command runs, those that end a process end the waiting; then they are the command's; at last they hurry us. */
 export class Signals {
   readonly #interruption = new AbortController()
   readonly #listener = (signal: NodeJS.Signals): void => this.#hear(signal)
   #interruptedBy: NodeJS.Signals | undefined
+  #leaving = false
+  #hurry = (): void => {}
+  readonly #hurried = new Promise<undefined>((resolve) => (this.#hurry = () => resolve(undefined)))
   #forward: ((signal: NodeJS.Signals) => void) | undefined
 
   constructor() {
@@ -28,10 +31,21 @@ export class Signals {
     this.#forward = forward
   }
 
+  /**
+   * The command has ended. Wait for what is left to do; whoever sends a signal now does not want to wait for that. How we
+   * end is still for the command to say: it ran.
+   */
+  unlessHurried<T>(work: Promise<T>): Promise<T | undefined> {
+    this.#forward = undefined
+    this.#leaving = true
+    return Promise.race([work, this.#hurried])
+  }
+
   #hear(signal: NodeJS.Signals): void {
     if (this.#forward) return this.#forward(signal)
     if (signal === 'SIGTSTP') return stopSelf()
     if (signal === 'SIGCONT') return
+    if (this.#leaving) return this.#hurry()
     if (this.#interruptedBy) {
       // A second one: the coordinator does not answer, and whoever sent it does not want to wait for that.
       process.removeListener(signal, this.#listener)

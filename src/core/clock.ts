@@ -29,6 +29,12 @@ export class ElapsedClock {
     this.#lead = clocks.wallMs() - clocks.monotonicMs()
   }
 
+  /** What this clock shows when the monotonic clock shows `monotonicMs`, unless the wall clock jumps ahead until then. */
+  at(monotonicMs: number): number {
+    this.now()
+    return monotonicMs + this.#added
+  }
+
   /** Milliseconds on a scale of its own that never goes back. Compare only with other readings of the same clock. */
   now(): number {
     const monotonicMs = this.#clocks.monotonicMs()

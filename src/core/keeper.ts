@@ -89,7 +89,7 @@ export class Keeper {
 
   #renew(charges: readonly Charge[]): void {
     const sentAt = this.#clock.now()
-    const pending = new Set(charges)
+    const pending = new Set<readonly Charge[]>()
     const controller = new AbortController()
     // Shorter than what is left of any of them, so that there is time for another try.
     const left = charges.reduce((least, { endsAt }) => Math.min(least, endsAt - sentAt), Infinity)
@@ -97,26 +97,45 @@ export class Keeper {
     const limit = this.#agenda.at(sentAt + timeoutMs, () => {
       const error = new UnreachableError(undefined, `a renewal was not answered within ${seconds(timeoutMs)}`)
       controller.abort(error)
-      for (const charge of pending) charge.unanswered(error)
+      for (const group of pending) for (const charge of group) charge.unanswered(error)
     })
-    const settled = (charge: Charge): void => {
-      pending.delete(charge)
+    const settle = (group: readonly Charge[]): boolean => {
+      const inTime = pending.delete(group)
       if (pending.size === 0) limit.cancel()
+      return inTime
     }
-    for (const charge of charges) {
-      charge.renewAt = Infinity
+    for (const charge of charges) charge.renewAt = Infinity
+    const groups = this.#backend.renewAll ? byTtl(charges) : charges.map((charge) => [charge])
+    for (const group of groups) pending.add(group)
+    for (const group of groups) {
       // An answer that comes after the time limit is still true, so it is heard whenever it comes.
-      this.#backend.renew(charge.claim, charge.ttlMs, controller.signal).then(
-        (renewal) => {
-          settled(charge)
-          charge.answered(renewal, sentAt)
+      this.#ask(group, controller.signal).then(
+        (renewals) => {
+          settle(group)
+          for (const [index, charge] of group.entries()) charge.answered(renewals[index]!, sentAt)
         },
         (error: unknown) => {
-          const waiting = pending.has(charge)
-          settled(charge)
-          if (waiting && !controller.signal.aborted) charge.unanswered(error)
+          if (settle(group) && !controller.signal.aborted) for (const charge of group) charge.unanswered(error)
         },
       )
     }
   }
+
+  /** Renew charges of one ttl. */
+  async #ask(group: readonly Charge[], signal: AbortSignal): Promise<readonly Renewal[]> {
+    const [first] = group as readonly [Charge]
+    if (group.length === 1) return [await this.#backend.renew(first.claim, first.ttlMs, signal)]
+    const claims = group.map(({ claim }) => claim)
+    return this.#backend.renewAll!(claims, first.ttlMs, signal)
+  }
+}
+
+function byTtl(charges: readonly Charge[]): Charge[][] {
+  const groups = new Map<number, Charge[]>()
+  for (const charge of charges) {
+    const group = groups.get(charge.ttlMs)
+    if (group) group.push(charge)
+    else groups.set(charge.ttlMs, [charge])
+  }
+  return [...groups.values()]
 }

@@ -115,11 +115,21 @@ export class Table {
   renewAll(name: string, fences: readonly number[], ttlMs: number, now: Moment): Renewal[] {
     const queue = this.#pruned(name, now.monotonicMs)
     return fences.map((fence) => {
-      const seat = queue?.seats[indexOf(queue, fence)]
-      if (!queue || seat?.fence !== fence || seat.lingering) return LOST
+      const seat = queue && seatAt(queue, fence)
+      if (!seat) return LOST
       prolong(seat, ttlMs, now.monotonicMs)
       return standing(queue, seat, now.monotonicMs)
     })
+  }
+
+  /** The same, where nobody wants to know where they stand. */
+  prolongAll(name: string, fences: readonly number[], ttlMs: number, now: Moment): void {
+    const queue = this.#pruned(name, now.monotonicMs)
+    if (!queue) return
+    for (const fence of fences) {
+      const seat = seatAt(queue, fence)
+      if (seat) prolong(seat, ttlMs, now.monotonicMs)
+    }
   }
 
   leave(claim: Claim, now: Moment, lingerMs = 0): boolean {
@@ -321,6 +331,12 @@ export class Table {
     const seat = this.#seats.get(claim.id)
     return seat && seat.name === claim.name && !seat.lingering ? seat : undefined
   }
+}
+
+/** The seat with this fence, unless it is nobody's. */
+function seatAt(queue: Queue, fence: number): Seat | undefined {
+  const seat = queue.seats[indexOf(queue, fence)]
+  return seat?.fence === fence && !seat.lingering ? seat : undefined
 }
 
 function prolong(seat: Seat, ttlMs: number, nowMs: number): void {

@@ -8,8 +8,8 @@ import type { Wake } from '../backend.ts'
 import type { Table } from './table.ts'
 
 export class Wakes {
-  readonly #entries = new Map<string, Set<Wake>>()
-  readonly #names = new Map<string, Set<() => void>>()
+  readonly #entries = new Map<string, readonly Wake[]>()
+  readonly #names = new Map<string, readonly (() => void)[]>()
 
   /** Whether anybody waits for anything. */
   get idle(): boolean {
@@ -56,11 +56,16 @@ export class Wakes {
   }
 }
 
-function subscribe<T>(all: Map<string, Set<T>>, key: string, wake: T): () => void {
-  const wakes = all.get(key) ?? new Set<T>()
-  all.set(key, wakes.add(wake))
+/** Lists are replaced and not changed: whoever is being told may subscribe and unsubscribe. */
+function subscribe<T>(all: Map<string, readonly T[]>, key: string, wake: T): () => void {
+  const others = all.get(key)
+  all.set(key, others ? [...others, wake] : [wake])
+  let done = false
   return () => {
-    wakes.delete(wake)
-    if (wakes.size === 0 && all.get(key) === wakes) all.delete(key)
+    if (done) return
+    done = true
+    const wakes = all.get(key) ?? []
+    if (wakes.length > 1) all.set(key, wakes.toSpliced(wakes.indexOf(wake), 1))
+    else if (wakes[0] === wake) all.delete(key)
   }
 }

@@ -74,3 +74,19 @@ test('an appointment that is made or cancelled while another is kept is heeded',
   await time.advance(100)
   expect(kept).toEqual(['first', 'second'])
 })
+
+test('a reading of the monotonic clock that comes from elsewhere leaves out the sleeps of before, and counts those to come', () => {
+  const { time, runtime, clock } = setUp()
+  const sleep = (ms: number): void => {
+    runtime.sleep(ms)
+    time.block(ms)
+  }
+  sleep(3_600_000)
+  const untilMs = runtime.monotonicMs() + 1000
+  const until = clock.at(untilMs)
+  expect(until - clock.now()).toBeCloseTo(1000, 0)
+  time.block(400)
+  expect(until - clock.now()).toBeCloseTo(600, 0)
+  sleep(10_000)
+  expect(until - clock.now()).toBeLessThan(0)
+})

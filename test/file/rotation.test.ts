@@ -379,21 +379,24 @@ test('many renewals in one say what each would have said', () => {
         const clock = fakeClock()
         const apart = new Replica()
         const together = new Replica()
+        const elsewhere = new Replica()
         const say = (replica: Replica, verbs: readonly Verb[]): Answer[] =>
           replica.apply({ instance: 'x', now: clock.now(), verbs })
         for (const [verb, passed] of said) {
           clock.advance(passed)
-          for (const replica of [apart, together]) say(replica, [verb])
+          for (const replica of [apart, together, elsewhere]) say(replica, [verb])
         }
         const seats = apart.table.dump().queues.find((queue) => queue.name === name)?.seats ?? []
         const fences = seats.map(({ fence }) => fence).toReversed()
         const claims = seats.map(({ id }): Verb => ['renew', { name, id }, ttlMs]).toReversed()
         const [answers] = say(together, [['renewals', name, ttlMs, fences]]) as [readonly Renewal[]]
+        elsewhere.apply({ instance: 'x', now: clock.now(), verbs: [['renewals', name, ttlMs, fences]] }, false)
         const expected = say(apart, claims)
         // Two seats may share an id while the older one lingers; a fence tells them apart.
         for (const [index, { lingering }] of seats.toReversed().entries())
           expect(answers[index]).toEqual(lingering ? { state: 'lost' } : expected[index])
         expect(together.dump()).toEqual(apart.dump())
+        expect(elsewhere.dump()).toEqual(apart.dump())
       },
     ),
     { numRuns: 300 },

@@ -532,35 +532,31 @@ function nul(path: string, from: number): void {
   )
 }
 
-test('the renewals of one turn are one verb, and each has its own answer', async () => {
+test('many renewals are one verb for each name, and each has its own answer', async () => {
   const { open, directory } = place()
   const backend = open()
   const holder = entry()
   const [one, two, three] = [entry({ wait: true }), entry({ wait: true }), entry({ wait: true })]
-  await backend.join(holder)
-  for (const waiter of [one, two, three]) await backend.join(waiter)
+  const elsewhere = entry({ name: 'b' })
+  for (const each of [holder, one, two, three, elsewhere]) await backend.join(each)
   const answers = await Promise.all([
-    backend.renew(one, 3000),
-    backend.renew(entry(), 3000),
-    backend.renew(three, 3000),
-    backend.renew(two, 3000),
+    backend.renewAll!([three, entry(), one, elsewhere, { ...two, name: 'b' }], 3000),
     backend.leave(holder),
-    backend.renew(two, 3000),
-    backend.renew(one, 3000),
-    backend.renew(one, 4000),
+    backend.renewAll!([two, one], 3000),
   ])
   expect(answers).toMatchObject([
-    { state: 'waiting', ahead: 1 },
-    { state: 'lost' },
-    { state: 'waiting', ahead: 3 },
-    { state: 'waiting', ahead: 2 },
+    [
+      { state: 'waiting', ahead: 3 },
+      { state: 'lost' },
+      { state: 'waiting', ahead: 1 },
+      { state: 'held' },
+      { state: 'lost' },
+    ],
     true,
-    { state: 'waiting', ahead: 1 },
-    { state: 'held' },
-    { state: 'held' },
+    [{ state: 'waiting', ahead: 1 }, { state: 'held' }],
   ])
   const [line] = readFileSync(join(directory, 'log.1'), 'utf8').trim().split('\n').slice(-1)
   const { verbs } = decodeLine(Buffer.from(line!))!
   const words = verbs.map(([word, , , fences]) => (word === 'renewals' ? `${word} ${fences.length}` : word))
-  expect(words).toEqual(['renewals 1', 'renew', 'renewals 2', 'leave', 'renewals 2', 'renewals 1'])
+  expect(words).toEqual(['renewals 3', 'renewals 2', 'leave', 'renewals 2'])
 })

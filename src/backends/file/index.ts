@@ -11,7 +11,7 @@
 import { resolve } from 'node:path'
 import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
-import type { Seat, Table } from '../../queue/table.ts'
+import type { Seat } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
 import { nextTurn, realRuntime } from '../../runtime.ts'
 import type { FileClock } from './clock.ts'
@@ -111,6 +111,25 @@ export class FileBackend implements Backend {
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
     return (await this.#ask(['renew', claim, ttlMs])) as Renewal
+  }
+
+  async renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
+    const { table } = this.#guarded(({ log }) => log.replica)
+    const places = new Map<string, number[]>()
+    for (const [place, { name }] of claims.entries()) {
+      const crowd = places.get(name)
+      if (crowd) crowd.push(place)
+      else places.set(name, [place])
+    }
+    const renewals: Renewal[] = []
+    const ask = async ([name, crowd]: readonly [string, number[]]): Promise<void> => {
+      // Whom we put in we have read of. Who is not there is gone, and nobody has fence 0.
+      const fences = crowd.map((place) => table.seat(claims[place]!.id)?.fence ?? 0)
+      const answers = (await this.#ask(['renewals', name, ttlMs, fences])) as readonly Renewal[]
+      for (const [index, place] of crowd.entries()) renewals[place] = answers[index]!
+    }
+    await Promise.all([...places].map(ask))
+    return renewals
   }
 
   async leave(claim: Claim, options: { readonly lingerMs?: number } = {}): Promise<boolean> {
@@ -215,11 +234,7 @@ export class FileBackend implements Backend {
     try {
       const answers = this.#guarded((store) => {
         store.neighbours.listen()
-        const { verbs, spread } = gather(
-          batch.map(({ verb }) => verb),
-          store.log.replica.table,
-        )
-        const said = spread(store.log.exchange(verbs))
+        const said = store.log.exchange(batch.map(({ verb }) => verb))
         store.log.reserve(highestFence(said))
         return said
       })
@@ -382,38 +397,6 @@ export class FileBackend implements Backend {
     for (const [owner] of dead) await this.#bury(owner, store.neighbours)
     return dead.length > 0
   }
-}
-
-/**
- * Renewals that come one after the other become one verb: the keeper of a crowd renews all of it at once. `spread` gives
- * each of the verbs its own answer again.
- */
-function gather(
-  asked: readonly Verb[],
-  table: Table,
-): { verbs: readonly Verb[]; spread: (answers: readonly Answer[]) => readonly Answer[] } {
-  if (asked.length === 1) return { verbs: asked, spread: (answers) => answers }
-  const verbs: Verb[] = []
-  /** Where the answer of each is to be found: which verb, and which of its answers. */
-  const places: (readonly [verb: number, entry?: number])[] = []
-  let open: { readonly name: string; readonly ttlMs: number; readonly fences: number[] } | undefined
-  for (const verb of asked) {
-    const fence = verb[0] === 'renew' ? table.seat(verb[1].id)?.fence : undefined
-    if (verb[0] !== 'renew' || fence === undefined) {
-      open = undefined
-      places.push([verbs.push(verb) - 1])
-      continue
-    }
-    const [, { name }, ttlMs] = verb
-    if (open?.name !== name || open.ttlMs !== ttlMs) {
-      open = { name, ttlMs, fences: [] }
-      verbs.push(['renewals', name, ttlMs, open.fences])
-    }
-    places.push([verbs.length - 1, open.fences.push(fence) - 1])
-  }
-  const spread = (answers: readonly Answer[]): readonly Answer[] =>
-    places.map(([verb, entry]) => (entry === undefined ? answers[verb] : (answers[verb] as readonly Renewal[])[entry]))
-  return { verbs, spread }
 }
 
 function closed(): BackendError {

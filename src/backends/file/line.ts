@@ -39,7 +39,9 @@ const CHECKSUM_LENGTH = 9
 
 /** `\n` + JSON + ` ` + checksum + `\n` */
 export function encodeLine({ instance, now, verbs }: Line): Buffer {
-  return encodeText(JSON.stringify([instance, now.monotonicMs, now.wallMs, verbs.map(pack)]))
+  const infos: string[] = []
+  const packed = verbs.map((verb) => pack(verb, infos))
+  return encodeText(JSON.stringify([instance, now.monotonicMs, now.wallMs, packed, ...infos]))
 }
 
 export function encodeText(json: string): Buffer {
@@ -51,20 +53,23 @@ export function encodeText(json: string): Buffer {
 export function decodeLine(bytes: Buffer): Line | undefined {
   const json = decodeText(bytes)
   if (json === undefined) return undefined
-  const [instance, monotonicMs, wallMs, verbs] = JSON.parse(json) as [string, number, number, Packed[]]
-  return { instance, now: { monotonicMs, wallMs }, verbs: verbs.map(unpack) }
+  const [instance, monotonicMs, wallMs, verbs, ...infos] = JSON.parse(json) as PackedLine
+  return { instance, now: { monotonicMs, wallMs }, verbs: verbs.map((packed) => unpack(packed, infos)) }
 }
+
+/** The infos of those who join come last, each once: most entries of a process say the same of their owner. */
+type PackedLine = [instance: string, monotonicMs: number, wallMs: number, verbs: Packed[], ...infos: string[]]
 
 /** A verb as it stands in the log: a list without keys, which would be longer than what they name. */
 type Packed = readonly [word: string, ...fields: (string | number | boolean | null | readonly number[])[]]
 
-function pack(verb: Verb): Packed {
+function pack(verb: Verb, infos: string[]): Packed {
   switch (verb[0]) {
     case 'join': {
       const { name, id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs, info } = verb[1]
       const rare =
         waitersMax === undefined && lockDelayMs === undefined ? [] : [waitersMax ?? null, lockDelayMs ?? null]
-      return ['join', name, id, weight, capacity, ttlMs, waitTtlMs, wait, info ?? null, ...rare]
+      return ['join', name, id, weight, capacity, ttlMs, waitTtlMs, wait, placeOf(info, infos), ...rare]
     }
     case 'renew':
     case 'leave':
@@ -79,12 +84,12 @@ function pack(verb: Verb): Packed {
   }
 }
 
-function unpack(packed: Packed): Verb {
+function unpack(packed: Packed, infos: readonly string[]): Verb {
   switch (packed[0]) {
     case 'join': {
       const [, name, id, weight, capacity, ttlMs, waitTtlMs, wait, info, waitersMax, lockDelayMs] = packed as PackedJoin
       const entry: Writable<Entry> = { name, id, weight, capacity, ttlMs, waitTtlMs, wait }
-      if (info != null) entry.info = info
+      if (info != null) entry.info = infos[info]!
       if (waitersMax != null) entry.waitersMax = waitersMax
       if (lockDelayMs != null) entry.lockDelayMs = lockDelayMs
       return ['join', entry]
@@ -115,10 +120,16 @@ type PackedJoin = readonly [
   ttlMs: number,
   waitTtlMs: number,
   wait: boolean,
-  info: string | null,
+  info: number | null,
   waitersMax?: number | null,
   lockDelayMs?: number | null,
 ]
+
+function placeOf(info: string | undefined, infos: string[]): number | null {
+  if (info === undefined) return null
+  const place = infos.lastIndexOf(info)
+  return place === -1 ? infos.push(info) - 1 : place
+}
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 

@@ -184,7 +184,7 @@ export class Log {
         const line = mine ? own.line : decodeLine(bytes)
         // A line without its checksum was torn by the end of its writer; it counts for nobody.
         if (!line) return true
-        const given = this.#replica.apply(line)
+        const given = this.#replica.apply(line, mine)
         if (mine) answers = given
         this.#events.applied(mine)
         return !this.#replica.sealed

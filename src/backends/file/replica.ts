@@ -40,10 +40,10 @@ export class Replica {
     return { now: this.now, reserved: this.reserved, followers, table: this.table.dump() }
   }
 
-  /** Apply a line; the answers are those of its verbs. */
-  apply({ instance, now, verbs }: Line): Answer[] {
+  /** Apply a line; the answers are those of its verbs. A line that is not `mine` may do without. */
+  apply({ instance, now, verbs }: Line, mine = true): Answer[] {
     this.now = { monotonicMs: Math.max(this.now.monotonicMs, now.monotonicMs), wallMs: now.wallMs }
-    return verbs.map((verb) => this.#applyVerb(verb, instance))
+    return verbs.map((verb) => this.#applyVerb(verb, instance, mine))
   }
 
   followersOf(name: string): Iterable<string> {
@@ -81,7 +81,7 @@ export class Replica {
     }
   }
 
-  #applyVerb(verb: Verb, instance: string): Answer {
+  #applyVerb(verb: Verb, instance: string, mine: boolean): Answer {
     const { table, now } = this
     switch (verb[0]) {
       case 'join':
@@ -89,7 +89,9 @@ export class Replica {
       case 'renew':
         return table.renew(verb[1], verb[2], now)
       case 'renewals':
-        return table.renewAll(verb[1], verb[3], verb[2], now)
+        if (mine) return table.renewAll(verb[1], verb[3], verb[2], now)
+        table.prolongAll(verb[1], verb[3], verb[2], now)
+        return undefined
       case 'leave':
         return table.leave(verb[1], now, verb[2])
       case 'lighten':

@@ -53,6 +53,10 @@ export class MemoryBackend implements Backend {
     return this.#apply((now) => this.#table.renew(claim, ttlMs, now))
   }
 
+  async renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
+    return this.#apply((now) => claims.map((claim) => this.#table.renew(claim, ttlMs, now)))
+  }
+
   async leave(claim: Claim, options: { readonly lingerMs?: number } = {}): Promise<boolean> {
     return this.#apply((now) => this.#table.leave(claim, now, options.lingerMs))
   }

@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
+import { until } from './until.ts'
+
+export { until }
 
 export const BIN: string = resolve('bin/holdfast.cjs')
 
@@ -95,18 +97,6 @@ export class Place {
 
   async has(file: string): Promise<void> {
     await until(() => existsSync(this.path(file)), `the file ${file}`)
-  }
-}
-
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  limitMs = 20_000,
-): Promise<void> {
-  const end = performance.now() + limitMs
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}`)
-    await sleep(5)
   }
 }
 

@@ -1,0 +1,67 @@
+/**
+ * When the guardian has to act: the deadline that its wrapper named, on a clock of its own.
+ *
+ * What all processes of a machine read alike is the monotonic clock; what an elapsed clock adds to it, each has for itself,
+ * since it was started. So a deadline is put on the elapsed clock when it is heard: leaps from then on count, time may
+ * have passed in them; those of before do not. Otherwise:
+ * 1. the guardian starts, its wrapper waits;  2. the machine sleeps for an hour;  3. the wrapper holds, for 30 s;
+ * 4. by the guardian's clock that was over long ago, and it kills a healthy command.
+ */
+import type { ElapsedClock } from '../core/clock.ts'
+import type { Clocks } from '../runtime.ts'
+
+/** Every process of the machine reads the same. */
+export const machineClocks: Clocks = {
+  monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+  wallMs: () => Date.now(),
+}
+
+/** Kill the command at `killAt`, and ask it to end by `signal` so much earlier, unless told otherwise. */
+export interface DeadlineWord {
+  readonly about: 'deadline'
+  /** A reading of the machine's monotonic clock. */
+  readonly killAt: number
+  readonly killAfterMs: number
+  readonly signal: NodeJS.Signals
+}
+
+/** How much later than the wrapper to ask for an end, so that a command whose wrapper is well is asked once. */
+const AFTER_YOU_MS = 150
+/** A timer of a machine that slept is late by the time it slept. */
+const LONGEST_SLEEP_MS = 1000
+
+/** One deadline. The next one takes its place, whatever was due by this one. */
+export class Countdown {
+  readonly signal: NodeJS.Signals
+  readonly #clock: ElapsedClock
+  readonly #askAt: number
+  readonly #killAt: number
+  #asked = false
+
+  constructor(clock: ElapsedClock, { killAt, killAfterMs, signal }: DeadlineWord) {
+    this.signal = signal
+    this.#clock = clock
+    this.#killAt = clock.at(killAt)
+    this.#askAt = this.#killAt - killAfterMs + Math.min(AFTER_YOU_MS, killAfterMs / 2)
+  }
+
+  /** The wrapper has asked it. */
+  asked(): void {
+    this.#asked = true
+  }
+
+  /** What is due by now. To ask, once; to kill, whenever somebody looks: a command may be started that late. */
+  due(): 'ask' | 'kill' | undefined {
+    const now = this.#clock.now()
+    if (now >= this.#killAt) return 'kill'
+    if (now < this.#askAt || this.#asked) return undefined
+    this.#asked = true
+    return 'ask'
+  }
+
+  /** How long until the next look. */
+  get pauseMs(): number {
+    const leftMs = (this.#asked ? this.#killAt : this.#askAt) - this.#clock.now()
+    return leftMs > 0 ? Math.min(leftMs, LONGEST_SLEEP_MS) : LONGEST_SLEEP_MS
+  }
+}
