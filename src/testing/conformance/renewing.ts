@@ -143,6 +143,48 @@ export const renewing: readonly Case[] = [
     },
   },
   {
+    name: 'many renewals in one request are what each would be, in their order',
+    needs: ['bulk', 'queue'],
+    async run(trial) {
+      const holder = await trial.held()
+      const waiter = await trial.waiting()
+      const other = await trial.held({ name: `${trial.name}:other` })
+      const gone = await trial.held({ name: `${trial.name}:gone` })
+      await trial.leave(gone)
+      await trial.advance(0.7)
+      const claims = [waiter, gone, other, trial.entry(), holder, { ...holder, name: other.name }]
+      const renewals = await trial.answer(trial.backend.renewAll!(claims, trial.ttlMs))
+      assert.deepEqual(
+        renewals.map((renewal) => [renewal.state, 'fence' in renewal ? renewal.fence : undefined]),
+        [
+          ['waiting', waiter.fence],
+          ['lost', undefined],
+          ['held', other.fence],
+          ['lost', undefined],
+          ['held', holder.fence],
+          ['lost', undefined],
+        ],
+      )
+      assert.deepEqual(await trial.answer(trial.backend.renewAll!([], trial.ttlMs)), [])
+      await trial.advance(0.7)
+      await trial.stands(holder, 'held')
+      await trial.stands(waiter, 'waiting')
+      await trial.stands(other, 'held')
+    },
+  },
+  {
+    name: 'many renewals in one request bring no lingering entry back',
+    needs: ['bulk'],
+    async run(trial) {
+      const lingering = await trial.held()
+      await trial.leave(lingering, { lingerMs: trial.ttlMs / 2 })
+      const renewals = await trial.answer(trial.backend.renewAll!([lingering, trial.entry()], 10 * trial.ttlMs))
+      assert.deepEqual(renewals, [{ state: 'lost' }, { state: 'lost' }])
+      await trial.advance(0.75)
+      await trial.held()
+    },
+  },
+  {
     name: 'the first waiter hears when the lease before it would end, and holds then',
     needs: ['queue'],
     async run(trial) {

@@ -17,8 +17,8 @@ export interface Coordinator {
   readonly end?: () => Promise<void>
 }
 
-/** `shared`, `permits`, `queue`, `wake`, `durable`: what `supports` says. `another`: a second backend. */
-export type Need = 'queue' | 'no queue' | 'shared' | 'permits' | 'durable' | 'wake' | 'another'
+/** `shared`, `permits`, `queue`, `wake`, `durable`: what `supports` says. `bulk`: it has `renewAll`. `another`: a second backend. */
+export type Need = 'queue' | 'no queue' | 'shared' | 'permits' | 'durable' | 'wake' | 'bulk' | 'another'
 
 export interface Case {
   readonly name: string
@@ -26,7 +26,7 @@ export interface Case {
   run(trial: Trial): Promise<void>
 }
 
-export function unmet(need: Need, { backend: { supports }, another }: Coordinator): boolean {
+export function unmet(need: Need, { backend: { supports, renewAll }, another }: Coordinator): boolean {
   switch (need) {
     case 'queue':
       return !supports.queue
@@ -40,6 +40,8 @@ export function unmet(need: Need, { backend: { supports }, another }: Coordinato
       return supports.fence !== 'durable'
     case 'wake':
       return !supports.wake
+    case 'bulk':
+      return renewAll === undefined
     case 'another':
       return another === undefined
   }
