@@ -22,6 +22,7 @@ test('three thousand schedules break nothing, and the faults in them bite', asyn
 
 test('every planted mistake is caught within its number of seeds', async () => {
   const told = await simulate('--mutants')
+  expect(told).toMatch(/\d+ of \d+ mutants caught/)
   const [, caught, all] = /(\d+) of (\d+) mutants caught/.exec(told)!.map(Number)
   expect(caught).toBe(all)
   expect(caught).toBeGreaterThanOrEqual(12)

@@ -81,8 +81,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: keeper,
-        find: 'charge.answered(renewal, sentAt)',
-        replace: 'charge.answered(renewal, this.#clock.now())',
+        find: 'charge.answered(renewals[index]!, sentAt)',
+        replace: 'charge.answered(renewals[index]!, this.#clock.now())',
       },
       {
         file: acquire,
@@ -154,10 +154,10 @@ export const mutants: readonly Mutant[] = [
       },
       {
         file: keeper,
-        find: 'this.#backend.renew(charge.claim, charge.ttlMs, controller.signal).then(',
+        find: 'return [await this.#backend.renew(first.claim, first.ttlMs, signal)]',
         replace:
-          'this.#backend.renew(charge.claim, charge.ttlMs, controller.signal)' +
-          ".then((answer) => (answer.state === 'lost' ? (this.#backend.join(charge.claim as never) as never) : answer)).then(",
+          '{ const answer = await this.#backend.renew(first.claim, first.ttlMs, signal)\n' +
+          "return [answer.state === 'lost' ? ((await this.#backend.join(first.claim as never)) as never) : answer] }",
       },
     ],
     seedsMax: 600,

@@ -26,7 +26,8 @@ export interface Case {
   run(trial: Trial): Promise<void>
 }
 
-export function unmet(need: Need, { backend: { supports, renewAll }, another }: Coordinator): boolean {
+export function unmet(need: Need, { backend, another }: Coordinator): boolean {
+  const { supports } = backend
   switch (need) {
     case 'queue':
       return !supports.queue
@@ -41,7 +42,7 @@ export function unmet(need: Need, { backend: { supports, renewAll }, another }: 
     case 'wake':
       return !supports.wake
     case 'bulk':
-      return renewAll === undefined
+      return backend.renewAll === undefined
     case 'another':
       return another === undefined
   }
