@@ -165,7 +165,13 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'lingering-renewed',
     mistake: 'a late renewal keeps a lingering entry alive',
-    patches: [{ file: table, find: ' && !seat.lingering ? seat : undefined', replace: ' ? seat : undefined' }],
+    patches: [
+      {
+        file: table,
+        find: 'seat.name === claim.name && !seat.lingering ? seat : undefined',
+        replace: 'seat.name === claim.name ? seat : undefined',
+      },
+    ],
     seedsMax: 400,
   },
   {
