@@ -50,18 +50,17 @@ export class Countdown {
     this.#asked = true
   }
 
-  /** What is due by now. To ask, once; to kill, whenever somebody looks: a command may be started that late. */
-  due(): 'ask' | 'kill' | undefined {
+  /**
+   * What is due by now: to ask, once; to kill, whenever somebody looks, for a command may be started that late. And how long
+   * until the next look. Both from one reading of the clock. Otherwise: 1. nothing is due yet;  2. the deadline passes;
+   * 3. nothing is left to wait for, and the next look is a long time away.
+   */
+  look(): { readonly due: 'ask' | 'kill' | undefined; readonly pauseMs: number } {
     const now = this.#clock.now()
-    if (now >= this.#killAt) return 'kill'
-    if (now < this.#askAt || this.#asked) return undefined
-    this.#asked = true
-    return 'ask'
-  }
-
-  /** How long until the next look. */
-  get pauseMs(): number {
-    const leftMs = (this.#asked ? this.#killAt : this.#askAt) - this.#clock.now()
-    return leftMs > 0 ? Math.min(leftMs, LONGEST_SLEEP_MS) : LONGEST_SLEEP_MS
+    if (now >= this.#killAt) return { due: 'kill', pauseMs: LONGEST_SLEEP_MS }
+    const due = now >= this.#askAt && !this.#asked ? 'ask' : undefined
+    if (due) this.#asked = true
+    const next = this.#asked ? this.#killAt : this.#askAt
+    return { due, pauseMs: Math.min(next - now, LONGEST_SLEEP_MS) }
   }
 }

@@ -70,11 +70,11 @@ function hear(word: Word): void {
 function look(): void {
   clearTimeout(timer)
   if (!countdown || !tree) return
-  const due = countdown.due()
+  const { due, pauseMs } = countdown.look()
   if (due === 'ask') tree.signal(countdown.signal)
   // One after the other: each waits until all are gone.
   if (due === 'kill') killing ??= tree.kill().finally(() => (killing = undefined))
-  timer = setTimeout(look, countdown.pauseMs)
+  timer = setTimeout(look, pauseMs)
 }
 
 async function wrapperDied(): Promise<void> {
