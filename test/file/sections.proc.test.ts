@@ -153,9 +153,11 @@ test('4 processes that are stopped at random, holders too, for shorter and longe
     }),
   )
   for (let round = 0; round < 25 * TIMES; round += 1) {
-    const victims = line.filter(() => random() < 0.4)
+    // Now and then all of them, and for longer than the ttl: so whoever holds is among them, and loses its lease.
+    const all = round % 5 === 4
+    const victims = line.filter(() => all || random() < 0.4)
     await Promise.all(victims.map((worker) => worker.stop()))
-    await sleep(random() < 0.3 ? 500 + random() * 500 : random() * 100)
+    await sleep(all || random() < 0.3 ? 500 + random() * 500 : random() * 100)
     for (const worker of victims) worker.continue()
     await sleep(random() * 50)
   }
