@@ -12,18 +12,25 @@ const WAITERS = 250
 export const W4: Plan = {
   id: 'W4',
   group: 'file',
-  title: 'file W4: 2 processes × 250 waiters on one name that a third holds for 10 s',
+  title: 'file W4: 2 processes × 250 waiters on one name that a third holds for 20 s',
   contestants: ['file:', 'live-mutex'],
   columns: [
-    { key: 'cpu', title: 'CPU % of a core, both' },
+    { key: 'cpu', title: 'CPU % of a core, both, the first 10 s' },
+    { key: 'later', title: '10 s later' },
     { key: 'lines', title: 'lines appended/s, a process' },
     { key: 'rest', title: 'CPU %, holder and broker' },
     { key: 'served', title: 'all 500 served, ms' },
   ],
   goals: [
     {
-      text: 'CPU while they wait, below 1 % of a core',
+      text: 'CPU over the first 10 s of waiting, below 1 % of a core',
       value: (sheet) => sheet.values('file:', 'cpu'),
+      most: 1,
+      unit: ' %',
+    },
+    {
+      text: 'CPU over the next 10 s, when what runs has been compiled, below 1 % of a core',
+      value: (sheet) => sheet.values('file:', 'later'),
       most: 1,
       unit: ' %',
     },
@@ -83,13 +90,18 @@ function oneCrowd(setup: Setup, name: string): Promise<Sample> {
     const before = await usage()
     await sleep(watchMs)
     const after = await usage()
+    await sleep(watchMs)
+    const end = await usage()
     const start = now()
     await holder!.ask('drop')
     const served = await Promise.all(waiters.map((worker) => worker.ask<number>('served')))
-    const cpu = after.map((each, index) => (cpuMs(each) - cpuMs(before[index]!)) / (watchMs / 100))
+    const percent = (from: Usage[], to: Usage[]): number[] =>
+      to.map((each, index) => (cpuMs(each) - cpuMs(from[index]!)) / (watchMs / 100))
+    const cpu = percent(before, after)
     const lines = after.map((each, index) => (each.writes - before[index]!.writes) / (watchMs / 1000))
     return {
       cpu: sum(cpu.slice(0, waiters.length)),
+      later: sum(percent(after, end).slice(0, waiters.length)),
       rest: sum(cpu.slice(waiters.length)),
       lines: name === 'file:' ? quantile(lines.slice(0, waiters.length), 1) : Number.NaN,
       served: (quantile(served, 1) - start) / 1e6,

@@ -363,7 +363,7 @@ class Attempt implements Charge, Closable {
 
   /** We stand in the queue; from here on only renewals ask. */
   #stand(fence: bigint, ahead: number, keptMs: number, retryAfterMs: number, sentAt: number): void {
-    const { clock, keeper, agenda, options } = this.#session
+    const { clock, keeper, options } = this.#session
     const first = this.#fence === undefined
     this.#fence = fence
     this.#ahead = ahead
@@ -372,19 +372,26 @@ class Attempt implements Charge, Closable {
     this.#sentAt = sentAt
     this.#keptMs = Math.min(this.#entry.waitTtlMs, keptMs)
     this.endsAt = sentAt + this.#keptMs + options.requestTimeoutMs
-    this.renewAt = Math.min(sentAt + this.intervalMs, clock.now() + Math.max(retryAfterMs, 0))
+    this.renewAt = sentAt + this.intervalMs
+    if (retryAfterMs < this.intervalMs) {
+      this.renewAt = Math.min(this.renewAt, clock.now() + Math.max(retryAfterMs, 0))
+    }
     if (this.#askAgain) {
       this.#askAgain = false
       this.renewAt = clock.now()
     }
-    keeper.add(this)
-    if (first) {
-      emit('holdfast:wait', () => ({ name: this.#request.name, kind: this.#request.kind, fence, ahead }))
-      if (this.#request.waitMs < Infinity) {
-        this.#timeout = agenda.at(this.#since + this.#request.waitMs, () => this.#fail(this.#tooLong()))
-      }
-    }
+    if (first) this.#queued(fence, ahead)
+    else keeper.plan(this)
     if (this.#heldTickets.has(fence)) this.#wake(fence)
+  }
+
+  /** The first answer: we have a ticket. */
+  #queued(fence: bigint, ahead: number): void {
+    const { keeper, agenda } = this.#session
+    const { name, kind, waitMs } = this.#request
+    keeper.add(this)
+    emit('holdfast:wait', () => ({ name, kind, fence, ahead }))
+    if (waitMs < Infinity) this.#timeout = agenda.at(this.#since + waitMs, () => this.#fail(this.#tooLong()))
   }
 
   #wake(held: bigint | undefined): void {

@@ -84,7 +84,9 @@ export class Keeper {
       else if (charge.renewAt <= now) due = true
     }
     if (due) this.#renew([...this.#charges].filter((charge) => charge.renewAt - now <= charge.intervalMs / 2))
-    for (const charge of this.#charges) this.plan(charge)
+    let next = Infinity
+    for (const { renewAt, endsAt } of this.#charges) next = Math.min(next, renewAt, endsAt)
+    this.#wakeAt(next)
   }
 
   #renew(charges: readonly Charge[]): void {

@@ -67,6 +67,9 @@ export class Table {
   readonly sooner: Seat[] = []
   readonly changed: Set<string> = new Set()
 
+  /** Whether who stands where, or whose a seat is, may be otherwise than when the caller last set this to false. */
+  moved = true
+
   #lastFence = 0
   readonly #queues = new Map<string, Queue>()
   readonly #seats = new Map<string, Seat>()
@@ -114,11 +117,13 @@ export class Table {
   /** `renew` for many entries of one name, by their fences, for a caller who knows that they are its own. */
   renewAll(name: string, fences: readonly number[], ttlMs: number, now: Moment): Renewal[] {
     const queue = this.#pruned(name, now.monotonicMs)
+    let index = 0
     return fences.map((fence) => {
-      const seat = queue && seatAt(queue, fence)
+      if (queue) index = indexFrom(queue, fence, index)
+      const seat = queue && claimed(queue.seats[index], fence)
       if (!seat) return LOST
       prolong(seat, ttlMs, now.monotonicMs)
-      return standing(queue, seat, now.monotonicMs)
+      return standing(queue, seat, now.monotonicMs, index)
     })
   }
 
@@ -126,8 +131,10 @@ export class Table {
   prolongAll(name: string, fences: readonly number[], ttlMs: number, now: Moment): void {
     const queue = this.#pruned(name, now.monotonicMs)
     if (!queue) return
+    let index = 0
     for (const fence of fences) {
-      const seat = seatAt(queue, fence)
+      index = indexFrom(queue, fence, index)
+      const seat = claimed(queue.seats[index], fence)
       if (seat) prolong(seat, ttlMs, now.monotonicMs)
     }
   }
@@ -138,6 +145,7 @@ export class Table {
     if (!queue || !seat) return false
     if (lingerMs > 0 && seat.heldAt !== undefined) {
       linger(seat, now.monotonicMs + lingerMs)
+      this.moved = true
       queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)
       this.#hasten(queue)
     } else {
@@ -260,6 +268,7 @@ export class Table {
     }
     queue.seats.push(seat)
     this.#seats.set(seat.id, seat)
+    this.moved = true
     this.#grant(queue, now.monotonicMs)
     if (seat.heldAt !== undefined) seat.until = now.monotonicMs + entry.ttlMs
     queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)
@@ -272,6 +281,7 @@ export class Table {
       const next = queue.seats[queue.holders]
       if (!next || queue.heldWeight + next.weight > queue.capacity) return
       next.heldAt = nowMs
+      this.moved = true
       queue.holders += 1
       queue.heldWeight += next.weight
       this.granted.push(next)
@@ -294,6 +304,7 @@ export class Table {
   #forget(queue: Queue, seat: Seat): void {
     const index = indexOf(queue, seat.fence)
     queue.seats.splice(index, 1)
+    this.moved = true
     // A join that came twice may have given the id a new seat while this one lingered: that one stays known.
     if (this.#seats.get(seat.id) === seat) this.#seats.delete(seat.id)
     const next = queue.seats[index]
@@ -319,6 +330,7 @@ export class Table {
     for (const seat of queue.seats.filter(({ until }) => until <= nowMs)) {
       // An unclean end of a holder owes the lock delay, counted from that end.
       if (seat.heldAt !== undefined && !seat.lingering) linger(seat, seat.until + seat.lockDelayMs)
+      this.moved = true
       if (seat.until <= nowMs) this.#forget(queue, seat)
     }
     this.#grant(queue, nowMs)
@@ -333,9 +345,8 @@ export class Table {
   }
 }
 
-/** The seat with this fence, unless it is nobody's. */
-function seatAt(queue: Queue, fence: number): Seat | undefined {
-  const seat = queue.seats[indexOf(queue, fence)]
+/** The seat, if it has this fence and is somebody's. */
+function claimed(seat: Seat | undefined, fence: number): Seat | undefined {
   return seat?.fence === fence && !seat.lingering ? seat : undefined
 }
 
@@ -355,11 +366,15 @@ function hasRoom(queue: Queue, weight: number): boolean {
   return queue.holders === queue.seats.length && queue.heldWeight + weight <= queue.capacity
 }
 
-function standing(queue: Queue, seat: Seat, nowMs: number): Exclude<Standing, Refused> {
+function standing(
+  queue: Queue,
+  seat: Seat,
+  nowMs: number,
+  ahead = indexOf(queue, seat.fence),
+): Exclude<Standing, Refused> {
   const fence = BigInt(seat.fence)
   const ttlMs = seat.until - nowMs
   if (seat.heldAt !== undefined) return { state: 'held', fence, ttlMs }
-  const ahead = indexOf(queue, seat.fence)
   // Only the first waiter has a date: if all had it, an expiry would make all of them ask at once.
   const retryAfterMs = ahead === queue.holders ? firstEnd(queue) - nowMs : ttlMs
   return { state: 'waiting', fence, ttlMs, ahead, retryAfterMs }
@@ -398,6 +413,12 @@ function indexOf(queue: Queue, fence: number): number {
     else high = middle
   }
   return low
+}
+
+/** The same, for one fence after the other: most often it is the next seat, or the one after. */
+function indexFrom(queue: Queue, fence: number, start: number): number {
+  for (let index = start; index < start + 4; index += 1) if (queue.seats[index]?.fence === fence) return index
+  return indexOf(queue, fence)
 }
 
 function view(seat: Seat, nowMs: number, holds: boolean): EntryView {

@@ -150,6 +150,7 @@ export class FileBackend implements Backend {
 
   async watch(claim: Claim, wake: Wake): Promise<() => void> {
     const unwatch = this.#wakes.watch(claim.id, wake)
+    this.#retarget()
     return () => {
       unwatch()
       this.#retarget()
@@ -355,6 +356,8 @@ export class FileBackend implements Backend {
       for (const owner of owners) if (!this.#roused.has(owner)) neighbours.poke(owner)
     }
     this.#wakes.announce(table)
+    if (!table.moved) return
+    table.moved = false
     this.#retarget()
   }
 
@@ -377,8 +380,10 @@ export class FileBackend implements Backend {
       const queue = name === undefined ? undefined : table.queue(name)
       for (const [index, seat] of queue?.seats.entries() ?? []) {
         if (index < queue!.holders || seat.owner !== instance) continue
-        const ahead = index === queue!.holders ? queue!.seats.slice(0, index) : [queue!.seats[index - 1]!]
-        for (const { owner } of ahead) if (owner !== undefined && owner !== instance) owners.add(owner)
+        for (let before = index === queue!.holders ? 0 : index - 1; before < index; before += 1) {
+          const { owner } = queue!.seats[before]!
+          if (owner !== undefined && owner !== instance) owners.add(owner)
+        }
       }
     }
     return owners
