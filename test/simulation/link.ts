@@ -49,6 +49,7 @@ export class Link implements Backend {
   cutUntil: { requests: number; replies: number } = { requests: 0, replies: 0 }
   standsStillUntil = 0
   dead = false
+  readonly renewAll?: NonNullable<Backend['renewAll']>
 
   readonly #process: string
   readonly #world: World
@@ -63,7 +64,9 @@ export class Link implements Backend {
     runtime: SimulatedRuntime,
     random: Random,
     faults: readonly MessageFault[],
+    renewsInBulk: boolean,
   ) {
+    if (renewsInBulk) this.renewAll = (claims, ttlMs) => this.#renewAll(claims, ttlMs)
     this.#process = process
     this.#world = world
     this.#runtime = runtime
@@ -78,6 +81,14 @@ export class Link implements Backend {
 
   renew(claim: Claim, ttlMs: number): Promise<Renewal> {
     return this.#call('renew', claim.name, (backend) => backend.renew(claim, ttlMs))
+  }
+
+  /** One message there and one back, whatever it carries. */
+  #renewAll(claims: readonly Claim[], ttlMs: number): Promise<readonly Renewal[]> {
+    const { coordinator } = this.#world
+    return this.#send('renew', claims[0]!.name, () =>
+      Promise.all(claims.map((claim) => coordinator.apply(claim.name, (backend) => backend.renew(claim, ttlMs)))),
+    )
   }
 
   leave(claim: Claim, options?: { readonly lingerMs?: number }): Promise<boolean> {
@@ -132,11 +143,15 @@ export class Link implements Backend {
   }
 
   #call<T>(verb: Verb, name: string, act: (backend: Backend) => Promise<T>): Promise<T> {
+    return this.#send(verb, name, () => this.#world.coordinator.apply(name, act))
+  }
+
+  #send<T>(verb: Verb, name: string, act: () => Promise<T>): Promise<T> {
     const { wires, coordinator } = this.#world
     const fate = this.#fate(verb)
     const count = this.#counts.get(verb)!
     const arrive = (): Promise<T> => {
-      const answer = coordinator.apply(name, act)
+      const answer = act()
       if (this.#world.trace)
         void answer.then((value) => this.#trace(`${verb} ${count} at the coordinator: ${show(value)}`))
       return answer
@@ -151,7 +166,7 @@ export class Link implements Backend {
       if (fate.againMs !== undefined) wires.after(fate.requestMs + fate.againMs, () => void arrive())
       wires.after(fate.requestMs, () => {
         void arrive().then((answer) => {
-          const { fence } = answer as { readonly fence?: bigint }
+          const { fence } = [answer].flat()[0] as { readonly fence?: bigint }
           if (fate.evictAfterMs !== undefined && fence !== undefined)
             wires.after(fate.evictAfterMs, () => void coordinator.evict(name, fence))
           if (fate.lose === 'reply' || this.#world.now() < this.cutUntil.replies) return reset(fate.replyMs)
@@ -229,6 +244,7 @@ export class Link implements Backend {
 }
 
 function show(value: unknown): string {
+  if (Array.isArray(value)) return value.map(show).join('; ')
   if (typeof value !== 'object' || value === null) return String(value)
   return Object.entries(value)
     .filter(([key]) => key !== 'holder')

@@ -69,6 +69,11 @@ const untimed: readonly Patch[] = [
     find: 'if (charge.endsAt <= now) charge.ended()\n      else if (charge.renewAt <= now) due = true',
     replace: 'if (charge.renewAt <= now) due = true',
   },
+  {
+    file: keeper,
+    find: 'next = Math.min(next, renewAt, endsAt)',
+    replace: 'next = Math.min(next, renewAt)',
+  },
 ]
 
 /** By itself a mistake, too: the second of two that together revive a lease. */
@@ -399,5 +404,17 @@ export const mutants: readonly Mutant[] = [
       },
     ],
     seedsMax: 400,
+  },
+  {
+    name: 'answers-mixed-up',
+    mistake: 'the answers to many renewals are given to the wrong entries',
+    patches: [
+      {
+        file: keeper,
+        find: 'charge.answered(renewals[index]!, sentAt)',
+        replace: 'charge.answered(renewals[group.length - 1 - index]!, sentAt)',
+      },
+    ],
+    seedsMax: 1000,
   },
 ]

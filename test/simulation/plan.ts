@@ -42,6 +42,8 @@ export interface ProcessPlan {
   readonly requestTimeoutMs: number
   /** Each lane does its tasks one after the other. */
   readonly lanes: readonly (readonly TaskPlan[])[]
+  /** Whether its connection offers `renewAll`. */
+  readonly renewsInBulk: boolean
 }
 
 export type Shape = 'mutex' | 'read' | 'write' | 'permits'
@@ -170,6 +172,7 @@ function processOf(random: Random, stream: number, setting: Setting): ProcessPla
     lanes: Array.from({ length: random.chance(0.25) ? 2 : 1 }, () =>
       Array.from({ length: tasks }, () => taskOf(random, setting)),
     ),
+    renewsInBulk: random.chance(0.5),
   }
 }
 

@@ -169,7 +169,7 @@ class Schedule {
     const name = life === 0 ? plan.name : `${plan.name}/${life + 1}`
     const { seed } = this.#plan
     const random = (use: number): Random => new Random(seed, use, plan.stream, life)
-    const link = new Link(name, this.#world, runtime, random(3), life === 0 ? faults : [])
+    const link = new Link(name, this.#world, runtime, random(3), life === 0 ? faults : [], plan.renewsInBulk)
     const worker = new Worker(this.#stage, name, plan, runtime, link, random(4))
     this.#workers.push(worker)
     void worker.done.then(() => (this.#busy -= 1))
