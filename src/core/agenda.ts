@@ -30,12 +30,12 @@ export class Agenda {
   #live = 0
   #timer: Timer | undefined
   #timerAt = Infinity
-  #timerLeapsMs = 0
   #keepers = 0
 
   constructor(runtime: Runtime, clock: ElapsedClock) {
     this.#runtime = runtime
     this.#clock = clock
+    clock.onLeap(() => this.#rearm())
   }
 
   /** Call `fire` once, when the elapsed clock shows `at` or soon after. */
@@ -68,15 +68,20 @@ export class Agenda {
   }
 
   #arm(at: number): void {
-    // A timer that was set before the wall clock jumped ahead, or the machine slept, is late by as much.
-    const late = this.#timer !== undefined && this.#clock.leapsMs !== this.#timerLeapsMs
-    if (at >= this.#timerAt && !late) return
+    if (at >= this.#timerAt) return
     const now = this.#clock.now()
     this.#timer?.cancel()
-    this.#timerLeapsMs = this.#clock.leapsMs
-    this.#timerAt = Math.min(at, this.#timerAt, now + LONGEST_SLEEP_MS)
+    this.#timerAt = Math.min(at, now + LONGEST_SLEEP_MS)
     this.#timer = this.#runtime.after(this.#timerAt - now, () => this.#ring())
     if (this.#keepers > 0) this.#timer.keepAlive(true)
+  }
+
+  /** A timer that was set before the wall clock jumped ahead, or the machine slept, is late by as much. */
+  #rearm(): void {
+    const at = this.#timerAt
+    if (!this.#timer) return
+    this.#timerAt = Infinity
+    this.#arm(at)
   }
 
   #ring(): void {

@@ -18,15 +18,16 @@ export class ElapsedClock {
   readonly #clocks: Clocks
   #lead: number
   #added = 0
-
-  /** How far the wall clock jumped ahead so far, as the last reading saw it. Timers that were set before do not know of it. */
-  get leapsMs(): number {
-    return this.#added
-  }
+  #leapt = (): void => {}
 
   constructor(clocks: Clocks) {
     this.#clocks = clocks
     this.#lead = clocks.wallMs() - clocks.monotonicMs()
+  }
+
+  /** Call `leapt` at each reading that sees the wall clock jump ahead: timers that were set before do not know of it. */
+  onLeap(leapt: () => void): void {
+    this.#leapt = leapt
   }
 
   /** What this clock shows when the monotonic clock shows `monotonicMs`, unless the wall clock jumps ahead until then. */
@@ -41,7 +42,10 @@ export class ElapsedClock {
     const jump = this.#clocks.wallMs() - monotonicMs - this.#lead
     if (Math.abs(jump) > TOLERANCE_MS) {
       this.#lead += jump
-      if (jump > 0) this.#added += jump
+      if (jump > 0) {
+        this.#added += jump
+        this.#leapt()
+      }
     }
     return monotonicMs + this.#added
   }

@@ -61,6 +61,18 @@ test('an appointment is kept on time after a sleep that no timer has noticed', a
   expect(keptAt).toBeGreaterThan(0)
 })
 
+// Seed 26284 of the simulation: a lease heard by a renewal that its end had come closer, and was told of it late.
+test('an appointment is kept on time after a jump of the wall clock that any reading has noticed', async () => {
+  const { time, runtime, clock, agenda, from } = setUp()
+  let keptAt = Infinity
+  agenda.at(from + 100, () => (keptAt = time.now))
+  await time.advance(20)
+  runtime.jumpWall(50)
+  clock.now()
+  await time.advance(200)
+  expect(keptAt).toBeCloseTo(50, 0)
+})
+
 test('an appointment that is made or cancelled while another is kept is heeded', async () => {
   const { time, agenda, from } = setUp()
   const kept: string[] = []

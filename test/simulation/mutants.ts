@@ -332,7 +332,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'sleep-is-ignored',
     mistake: 'the time for which the machine slept is not counted',
-    patches: [{ file: 'core/clock.ts', find: 'if (jump > 0) this.#added += jump', replace: '' }],
+    patches: [{ file: 'core/clock.ts', find: 'this.#added += jump', replace: '' }],
     seedsMax: 400,
   },
   {
@@ -387,8 +387,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       {
         file: 'core/agenda.ts',
-        find: 'if (at >= this.#timerAt && !late) return',
-        replace: 'if (at >= this.#timerAt) return',
+        find: 'clock.onLeap(() => this.#rearm())',
+        replace: '',
       },
     ],
     seedsMax: 3000,
