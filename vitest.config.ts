@@ -19,6 +19,7 @@ export default defineConfig({
       {
         test: {
           name: 'processes',
+          globalSetup: 'test/kit/servers.ts',
           include: [processTests],
           pool: 'forks',
           fileParallelism: false,

@@ -1,11 +1,12 @@
 /** From a URL, or a backend, to locks. */
-import type { Backend } from './backend.ts'
+import type { Backend, Supports } from './backend.ts'
 import { file } from './backends/file/index.ts'
 import { memory } from './backends/memory/index.ts'
 import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
 import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
 import { checkKnown, checkName, checkText, checkTtl, finite, positive } from './core/request.ts'
+import { Later } from './later.ts'
 import { Locks } from './locks.ts'
 import type { Runtime } from './runtime.ts'
 import { realRuntime } from './runtime.ts'
@@ -33,6 +34,19 @@ export interface ConnectOptions {
 
 const KNOWN = new Set(['prefix', 'ttl', 'wait', 'margin', 'label', 'requestTimeout', 'waitTtl', 'grace', 'runtime'])
 
+/** `backends/redis/url.ts` says what each means. */
+const REDIS_SCHEMES = [
+  'redis',
+  'rediss',
+  'valkey',
+  'valkeys',
+  'redis+unix',
+  'redis+sentinel',
+  'rediss+sentinel',
+  'redis+cluster',
+  'rediss+cluster',
+]
+
 /** What opens each scheme. Drivers of servers are imported when a URL asks for them. */
 const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backend>([
   [
@@ -43,7 +57,15 @@ const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backen
     },
   ],
   ['file', (url) => file(fileOptions(url))],
+  ...REDIS_SCHEMES.map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
 ])
+
+/** The queue is on the server, whichever it is. */
+const ON_REDIS: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
+
+function redisAt(url: string): Backend {
+  return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redisAt(url))
+}
 
 /**
  * Connect to a coordinator. Nothing is opened before the first use.

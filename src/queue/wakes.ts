@@ -31,17 +31,21 @@ export class Wakes {
 
   announce(table: Table): void {
     table.shifted.length = 0
-    for (const seat of table.sooner.splice(0)) for (const wake of this.#entries.get(seat.id) ?? []) wake()
-    if (table.granted.length > 0) {
-      for (const seat of table.granted.splice(0)) {
-        for (const wake of this.#entries.get(seat.id) ?? []) wake({ held: BigInt(seat.fence) })
-      }
-    }
+    for (const { id } of table.sooner.splice(0)) this.wake(id)
+    for (const { id, fence } of table.granted.splice(0)) this.wake(id, { held: BigInt(fence) })
     if (table.changed.size > 0) {
       const changed = [...table.changed]
       table.changed.clear()
-      for (const name of changed) for (const wake of this.#names.get(name) ?? []) wake()
+      for (const name of changed) this.change(name)
     }
+  }
+
+  wake(id: string, news?: { readonly held: bigint }): void {
+    for (const wake of this.#entries.get(id) ?? []) wake(news)
+  }
+
+  change(name: string): void {
+    for (const wake of this.#names.get(name) ?? []) wake()
   }
 
   /** Everybody asks again: what they missed cannot be told. */

@@ -113,7 +113,7 @@ describe('the documents', () => {
 
   test('have only blocks that a test runs', () => {
     const languages = new Set(pages.flatMap(blocksOf).map(({ language }) => language))
-    expect([...languages].sort()).toEqual(['sh', 'sql', 'ts'])
+    expect([...languages].sort()).toEqual(['redis', 'sh', 'sql', 'ts'])
   })
 
   test('are all in the index', () => {

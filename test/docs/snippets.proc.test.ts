@@ -6,8 +6,10 @@ import { once } from 'node:events'
 import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { basename, delimiter, dirname, join, resolve } from 'node:path'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/index.ts'
+import { RedisServer } from '../kit/redis.ts'
 import type { Block } from './pages.ts'
 import { blocksOf, pages, textOf } from './pages.ts'
 
@@ -34,11 +36,14 @@ const examples = globSync('examples/*.ts').map((path) => basename(path))
 let home: string
 let complaints: string
 let runs = 0
+let server: RedisServer
 
 beforeAll(async () => {
+  server = await RedisServer.start()
   home = mkdtempSync(join(tmpdir(), 'holdfast-docs-'))
   mkdirSync(join(home, 'node_modules/.bin'), { recursive: true })
   symlinkSync(resolve('.'), join(home, 'node_modules/holdfast'))
+  symlinkSync(resolve('node_modules/ioredis'), join(home, 'node_modules/ioredis'))
   symlinkSync(resolve('bin/holdfast.cjs'), join(home, 'node_modules/.bin/holdfast'))
   writeFileSync(join(home, 'package.json'), JSON.stringify({ name: 'reader', private: true, type: 'module' }))
   for (const block of inLanguage('ts')) writeFileSync(join(home, `${fileOf(block)}.ts`), programOf(block))
@@ -57,7 +62,10 @@ beforeAll(async () => {
   complaints = compiler.stdout
 })
 
-afterAll(() => rmSync(home, { recursive: true, force: true }))
+afterAll(async () => {
+  rmSync(home, { recursive: true, force: true })
+  await server.end()
+})
 
 test('every ts snippet and example has right types', () => {
   expect(inLanguage('ts').length).toBeGreaterThan(10)
@@ -72,6 +80,23 @@ test.for(inLanguage('sql').map(titled))('%s runs', ([, block]) => {
   const database = new DatabaseSync(':memory:')
   onTestFinished(() => database.close())
   expect(() => database.exec(block.code)).not.toThrow()
+})
+
+test.for(inLanguage('redis').map(titled))('%s is enough for a lock and for an election', async ([, { code }]) => {
+  const admin = new Redis(server.port)
+  onTestFinished(() => admin.disconnect())
+  await admin.call(...(code.split(' ') as [string, ...string[]]))
+  const locks = connect(`redis://holdfast:secret@127.0.0.1:${server.port}`)
+  onTestFinished(() => locks.close())
+  const holder = await locks.acquire('x')
+  const waiter = locks.acquire('x', { label: 'second' })
+  await holder.renew()
+  await holder.release()
+  await (await waiter).release()
+  for await (const term of locks.elect('y')) {
+    await term.resign()
+    break
+  }
 })
 
 test.for(
@@ -179,7 +204,8 @@ function programOf({ code }: Block): string {
   const needed = Object.keys(hidden).filter((name) => used(name) && !declared(name))
   // The hidden locks are connected.
   if (needed.includes('locks') && !declared('connect')) needed.unshift('connect')
-  return `${[...new Set(needed)].map((name) => hidden[name]).join('; ')}; export {}; ${code}\n`
+  const reachable = code.replace('new Redis()', `new Redis(${server.port})`)
+  return `${[...new Set(needed)].map((name) => hidden[name]).join('; ')}; export {}; ${reachable}\n`
 }
 
 /** A folder, and with it a store, that nobody has used. */

@@ -1,0 +1,136 @@
+/** What a server is like, and what that means for the guarantees. */
+import type { Backend, Entry, Finding } from '../../backend.ts'
+import { WHOLE } from '../../backend.ts'
+import { realRuntime } from '../../runtime.ts'
+import type { Client } from './client.ts'
+import { redisError } from './errors.ts'
+
+/** A clock that is further off than this shows in fences, should another server take over. */
+const CLOCK_OFF_MS = 1000
+/** A round trip that takes longer makes short leases a gamble. */
+const SLOW_MS = 50
+/** The first version that can be told to release while its memory is full. */
+const OLDEST_MAJOR = 7
+
+type Facts = ReadonlyMap<string, string>
+
+export async function diagnose(client: Client, backend: Backend): Promise<Finding[]> {
+  const sentAt = realRuntime.monotonicMs()
+  let infos: string[]
+  try {
+    infos = (await client.everywhere('INFO')) as string[]
+  } catch (cause) {
+    const { message } = redisError(cause)
+    return [{ level: 'error', subject: 'reachability', text: `it cannot be asked: ${message}` }]
+  }
+  const tookMs = realRuntime.monotonicMs() - sentAt
+  const findings: Finding[] = [
+    tookMs > SLOW_MS
+      ? advice('latency', `an answer took ${tookMs.toFixed(0)} ms; leases should last a hundred times as long`)
+      : ok('latency', `an answer took ${tookMs.toFixed(1)} ms`),
+  ]
+  for (const info of infos) findings.push(...server(factsOf(info)))
+  findings.push(...(await clocks(client)), ...(await rights(backend)))
+  return findings
+}
+
+function server(facts: Facts): Finding[] {
+  return [version(facts), eviction(facts), persistence(facts), replication(facts)]
+}
+
+function version(facts: Facts): Finding {
+  const text = facts.get('valkey_version') ?? facts.get('redis_version') ?? 'unknown'
+  return Number.parseInt(text, 10) >= OLDEST_MAJOR
+    ? ok('version', `version ${text}`)
+    : advice('version', `version ${text}: before 7.0, nothing can be renewed or released while the memory is full`)
+}
+
+function eviction(facts: Facts): Finding {
+  const policy = facts.get('maxmemory_policy') ?? 'unknown'
+  if (policy === 'noeviction') return ok('eviction', 'a full memory refuses new entries and evicts none')
+  const text = `maxmemory-policy is ${policy}: a full memory may evict a lock that is held; set it to noeviction`
+  return facts.get('maxmemory') === '0'
+    ? advice('eviction', `${text} before a maxmemory is set`)
+    : error('eviction', text)
+}
+
+function persistence(facts: Facts): Finding {
+  if (facts.get('aof_enabled') === '1')
+    return ok(
+      'persistence',
+      'it writes a log; with appendfsync everysec a power failure loses up to two seconds of grants',
+    )
+  return advice(
+    'persistence',
+    'nothing is written as it happens: after a restart of the server a name that is held can be granted once more; fences go on growing',
+  )
+}
+
+function replication(facts: Facts): Finding {
+  const replicas = Number(facts.get('connected_slaves') ?? 0)
+  if (facts.get('role') === 'slave')
+    return error('replication', 'this is a replica: it grants nothing; connect to the primary')
+  return replicas === 0
+    ? ok('replication', 'no replicas: nothing takes over, and nothing is lost by a failover')
+    : advice(
+        'replication',
+        `${replicas} replicas, which follow late: a failover can lose a grant, and the name is granted once more; fences go on growing`,
+      )
+}
+
+async function clocks(client: Client): Promise<Finding[]> {
+  const before = realRuntime.wallMs()
+  const times = (await client.everywhere('TIME')) as (readonly [string, string])[]
+  const here = (before + realRuntime.wallMs()) / 2
+  return times.map(([seconds, micros]) => {
+    const offMs = Number(seconds) * 1000 + Number(micros) / 1000 - here
+    const text = `its clock is ${Math.abs(offMs).toFixed(0)} ms ${offMs < 0 ? 'behind' : 'ahead of'} the one here`
+    return Math.abs(offMs) > CLOCK_OFF_MS
+      ? advice('clock', `${text}; leases do not mind, but servers that may take over must agree, or fences can go back`)
+      : ok('clock', text)
+  })
+}
+
+/** Whether this user may do what a lock does: by doing it, once, on a name that nobody uses. */
+async function rights(backend: Backend): Promise<Finding[]> {
+  const name = `diagnose:${realRuntime.token()}`
+  const whole = { weight: WHOLE, capacity: WHOLE, ttlMs: 1000, waitTtlMs: 1000, wait: true }
+  const entry = (): Entry => ({ name, id: realRuntime.token(), ...whole })
+  const [holder, waiter] = [entry(), entry()]
+  try {
+    let told = false
+    const unwatch = await backend.watch(waiter, () => (told = true))
+    await backend.join(holder)
+    await backend.join(waiter)
+    await backend.renew(holder, 1000)
+    await backend.leave(holder)
+    await backend.leave(waiter)
+    for (let tries = 0; tries < 20 && !told; tries += 1)
+      await new Promise<void>((go) => realRuntime.after(10, go).keepAlive(true))
+    unwatch()
+    return [
+      told
+        ? ok('rights', 'this user may do all that a lock does')
+        : advice('messages', 'no message came: waiters are woken by their timers only, which takes seconds'),
+    ]
+  } catch (cause) {
+    return [error('rights', `a lock could not be taken and released: ${(cause as Error).message}`)]
+  }
+}
+
+function factsOf(info: string): Facts {
+  const lines = info.split('\r\n').map((line) => line.split(':', 2) as [string, string])
+  return new Map(lines)
+}
+
+function ok(subject: string, text: string): Finding {
+  return { level: 'ok', subject, text }
+}
+
+function advice(subject: string, text: string): Finding {
+  return { level: 'advice', subject, text }
+}
+
+function error(subject: string, text: string): Finding {
+  return { level: 'error', subject, text }
+}

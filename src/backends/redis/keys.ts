@@ -1,0 +1,52 @@
+/** What the keys and channels of a name are called. All keys of one name lie in one slot of a cluster. */
+
+/** head, order, ends, seats: see `script.ts`. */
+export type Keys = readonly [head: string, order: string, ends: string, seats: string]
+
+export class Naming {
+  readonly #prefix: string
+
+  constructor(prefix: string) {
+    this.#prefix = prefix
+  }
+
+  keys(name: string): Keys {
+    const head = `${this.#prefix}:{${escape(name)}}`
+    return [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+  }
+
+  /** Of a pattern that finds the heads of all names that start with `prefix`, and some keys that are none. */
+  heads(prefix: string): string {
+    return `${glob(`${this.#prefix}:{${escape(prefix)}`)}*}`
+  }
+
+  /** The name of a head; `undefined`: it is none. */
+  nameOf(key: string): string | undefined {
+    const start = `${this.#prefix}:{`
+    if (!key.startsWith(start) || !key.endsWith('}')) return undefined
+    return unescape(key.slice(start.length, -1))
+  }
+
+  /** Told there: that the holders of a name are others, or their info. */
+  changes(name: string): string {
+    return `${this.#prefix}:changes:${name}`
+  }
+
+  /** Told there: what concerns the entries of one process. */
+  inbox(process: string): string {
+    return `${this.#prefix}:inbox:${process}`
+  }
+}
+
+/** A hash tag ends at the first brace. */
+function escape(name: string): string {
+  return name.replaceAll(/[%{}]/g, (char) => `%${char.charCodeAt(0).toString(16)}`)
+}
+
+function unescape(tag: string): string {
+  return tag.replaceAll(/%(25|7b|7d)/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+}
+
+function glob(text: string): string {
+  return text.replaceAll(/[\\*?[\]^]/g, (char) => `\\${char}`)
+}

@@ -1,0 +1,88 @@
+/**
+ * Sends verbs to the server: what one turn of the event loop asks for leaves as one script call, at its end.
+ *
+ * No verb is answered by a request that left before it. Two lanes never wait for each other.
+ */
+import type { Client, Script } from './client.ts'
+import { redisError } from './errors.ts'
+import type { Naming } from './keys.ts'
+
+/** A server does nothing else while it runs a script. */
+const VERBS_MAX = 500
+
+interface Asked {
+  readonly name: string
+  readonly words: readonly string[]
+  readonly resolve: (answer: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Lane {
+  readonly #client: Client
+  readonly #script: Script
+  readonly #naming: Naming
+  #waiting: Asked[] = []
+
+  constructor(client: Client, script: Script, naming: Naming) {
+    this.#client = client
+    this.#script = script
+    this.#naming = naming
+  }
+
+  /** @param words a verb of the script and its arguments */
+  ask(name: string, ...words: string[]): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ name, words, resolve, reject })
+      if (this.#waiting.length === 1) process.nextTick(() => this.#flush())
+    })
+  }
+
+  #flush(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const asked of this.#client.cluster ? byName(waiting) : [waiting]) {
+      for (let first = 0; first < asked.length; first += VERBS_MAX)
+        void this.#send(asked.slice(first, first + VERBS_MAX))
+    }
+  }
+
+  async #send(asked: readonly Asked[]): Promise<void> {
+    const numbers = new Map<string, number>()
+    const keys: string[] = []
+    const channels: string[] = []
+    const words: string[] = []
+    for (const {
+      name,
+      words: [verb, ...rest],
+    } of asked) {
+      let number = numbers.get(name)
+      if (number === undefined) {
+        numbers.set(name, (number = numbers.size + 1))
+        keys.push(...this.#naming.keys(name))
+        channels.push(this.#naming.changes(name))
+      }
+      words.push(verb!, String(number), String(rest.length), ...rest)
+    }
+    try {
+      const answers = (await this.#client.script(this.#script, keys, [...channels, ...words])) as unknown[]
+      for (const [index, { resolve, reject }] of asked.entries()) {
+        const answer = answers[index]
+        if (Array.isArray(answer) && answer[0] === 'error') reject(redisError(answer[1]))
+        else resolve(answer)
+      }
+    } catch (error) {
+      for (const { reject } of asked) reject(redisError(error))
+    }
+  }
+}
+
+/** What concerns one name lies on one node. */
+function byName(waiting: readonly Asked[]): Iterable<Asked[]> {
+  const groups = new Map<string, Asked[]>()
+  for (const asked of waiting) {
+    const group = groups.get(asked.name)
+    if (group) group.push(asked)
+    else groups.set(asked.name, [asked])
+  }
+  return groups.values()
+}

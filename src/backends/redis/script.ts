@@ -1,0 +1,414 @@
+/**
+ * The queue of `memory:`, as a script that the server runs: any number of verbs about any number of names, in order, at
+ * one reading of the server's clock. `src/queue/table.ts` says why each verb does what it does; here it is said how.
+ *
+ * Four keys a name (`keys.ts`), all under one hash tag:
+ * - *head*: a string; what is known of the queue as a whole. While nobody or a single holder is in it, which is the usual
+ *   case, it says that as well, and there is nothing else: one read and one write a verb. When a second one comes, the
+ *   queue is *crowded*, and stays so until it is empty:
+ * - *order*: a sorted set of the owner tokens by fence. Those that hold are a prefix of it.
+ * - *ends*: a sorted set of the owner tokens by when their leases end.
+ * - *seats*: a hash of what else is known of each.
+ *
+ * No verb costs more than the logarithm of the length of a queue, but for those that end many entries at once. Times are
+ * microseconds of the server's wall clock. All keys expire: a name that nobody uses is forgotten SLACK after its last lease,
+ * and until then a clock that is set back cannot make a fence go back.
+ *
+ * Making a function costs the server as much as a command, so what only a crowd needs is made when there is one.
+ */
+const QUEUE: string = String.raw`
+local SLACK = 60000000
+local FORMAT = 1
+local FREE, ALONE, CROWDED = 0, 1, 2
+-- Whoever is first in line hears when the first of the holders ends; of so many holders at most.
+local HOLDERS_LOOKED_AT = 100
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
+
+local function free(head, last, followed)
+  local lasting = math.max(math.max(now, last) + SLACK, followed) - now
+  call('SET', head, pack(FORMAT, FREE, last, followed), 'PX', math.ceil(lasting / 1000))
+end
+
+-- A verb about a queue with one entry at most. Without an answer, it takes more than that.
+local function alone(first, verb, channel, a)
+  local head = KEYS[first]
+  local raw = call('GET', head)
+  local mode, last, followed = FREE, 0, 0
+  local format, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info
+  if raw then
+    format, mode, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag,
+      info = unpackAll(raw)
+    if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
+    if mode == CROWDED then return end
+    if mode == ALONE and ends <= now then
+      if delay > 0 and lingering == 0 then return end
+      mode = FREE
+    end
+  end
+  local mine = mode == ALONE and id == ARGV[a]
+  local answer
+  if verb == 'join' then
+    if mine then return { 'held', fence, ends - now } end
+    if mode == ALONE then return end
+    id, weight, capacity, ttl, waitTtl = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3]),
+      tonumber(ARGV[a + 4])
+    delay, inbox, tag, info = tonumber(ARGV[a + 7]), ARGV[a + 8], ARGV[a + 9], ARGV[a + 10]
+    if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
+    fence = math.max(last + 1, now)
+    last, ends, joined, lingering = fence, now + ttl, now, 0
+    answer = { 'held', fence, ttl }
+  elseif verb == 'renew' then
+    if not mine then return { 'lost' } end
+    -- A request that was sent earlier can land later, so a lease is never made shorter.
+    ends = math.max(ends, now + tonumber(ARGV[a + 1]))
+    answer = { 'held', fence, ends - now }
+  elseif verb == 'leave' then
+    if not mine then return 0 end
+    if ARGV[a + 1] ~= '0' then return end
+    free(head, last, followed)
+    if followed > now then call('PUBLISH', channel, '') end
+    return 1
+  elseif verb == 'look' then
+    if mode == FREE then return { 0, 0, {} } end
+    return { capacity, 1, { { fence, weight, now - joined, now - joined, ends + (lingering == 0 and delay or 0) - now,
+      lingering, info } } }
+  else
+    return
+  end
+  call('SET', head, pack(FORMAT, ALONE, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined,
+    lingering, inbox, tag, info), 'PX', math.ceil((math.max(ends + delay + SLACK, followed) - now) / 1000))
+  if verb == 'join' and followed > now then call('PUBLISH', channel, '') end
+  return answer
+end
+
+-- Crowds -----------------------------------------------------------------------------------------------------------
+
+local function makeCrowd()
+
+local function packSeat(seat)
+  return pack(seat.fence, seat.weight, seat.ttl, seat.waitTtl, seat.delay, seat.joined, seat.held, seat.lingering,
+    seat.inbox, seat.tag, seat.info)
+end
+
+local function find(q, id)
+  if q.count == 0 then return nil end
+  local raw = call('HGET', q.seats, id)
+  if not raw then return nil end
+  local fence, weight, ttl, waitTtl, delay, joined, held, lingering, inbox, tag, info = unpackAll(raw)
+  return { id = id, ends = tonumber(call('ZSCORE', q.ends, id)), fence = fence, weight = weight, ttl = ttl,
+    waitTtl = waitTtl, delay = delay, joined = joined, held = held, lingering = lingering, inbox = inbox, tag = tag,
+    info = info }
+end
+
+local function at(q, rank)
+  return find(q, call('ZRANGE', q.order, rank, rank)[1])
+end
+
+-- All keys of a queue live longer than its seats. Rarely: for a ttl more than is needed now.
+local function outlive(q, seat)
+  local expires = seat.ends + seat.delay + SLACK
+  if expires <= q.expires then return end
+  q.expires = expires + math.max(seat.ttl, seat.waitTtl)
+  q.dirty = true
+  for _, key in ipairs({ q.order, q.ends, q.seats }) do call('PEXPIRE', key, math.ceil((q.expires - now) / 1000)) end
+end
+
+local function write(q, seat)
+  call('HSET', q.seats, seat.id, packSeat(seat))
+end
+
+local function writeEnd(q, seat, ends)
+  seat.ends = ends
+  call('ZADD', q.ends, ends, seat.id)
+  if ends < q.earliest then q.earliest, q.dirty = ends, true end
+  outlive(q, seat)
+end
+
+local function insert(q, seat)
+  call('ZADD', q.order, seat.fence, seat.id)
+  write(q, seat)
+  writeEnd(q, seat, seat.ends)
+end
+
+local function take(q, seat)
+  call('ZREM', q.order, seat.id)
+  call('ZREM', q.ends, seat.id)
+  call('HDEL', q.seats, seat.id)
+  -- With the last one the keys are gone, and what is put in next makes new ones.
+  if q.count == 1 then q.expires = 0 end
+end
+
+local function load(first, channel)
+  local q = { head = KEYS[first], order = KEYS[first + 1], ends = KEYS[first + 2], seats = KEYS[first + 3],
+    channel = channel, last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
+    followed = 0, dirty = false, changed = false, granted = {} }
+  local raw = call('GET', q.head)
+  if not raw then return q end
+  local format, mode, last, followed, capacity, b, c, d, e, f, g, h, i, j, k, l, m = unpackAll(raw)
+  if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
+  q.last, q.followed, q.capacity = last, followed, capacity
+  if mode == ALONE then
+    q.count, q.holders, q.weight, q.dirty = 1, 1, e, true
+    call('DEL', q.order, q.ends, q.seats)
+    insert(q, { id = b, ends = c, fence = d, weight = e, ttl = f, waitTtl = g, delay = h, joined = i, held = i,
+      lingering = j, inbox = k, tag = l, info = m })
+  elseif mode == CROWDED then
+    q.count, q.holders, q.weight, q.earliest, q.expires = b, c, d, e, f
+    if call('ZCARD', q.order) ~= q.count then
+      -- The server forgot a part of it: whoever was in there is told so by the next renewal.
+      call('DEL', q.order, q.ends, q.seats)
+      q.count, q.holders, q.weight, q.earliest, q.dirty, q.changed = 0, 0, 0, math.huge, true, true
+    end
+  end
+  return q
+end
+
+local function wake(seat, held)
+  if seat.inbox == '' then return end
+  call('PUBLISH', seat.inbox, held and string.format('%s %.0f', seat.tag, seat.fence) or seat.tag)
+end
+
+local function save(q)
+  if q.dirty then
+    if q.count == 0 then
+      free(q.head, q.last, q.followed)
+    else
+      call('SET', q.head, pack(FORMAT, CROWDED, q.last, q.followed, q.capacity, q.count, q.holders, q.weight, q.earliest,
+        q.expires), 'PX', math.ceil((math.max(q.expires, q.followed) - now) / 1000))
+    end
+  end
+  for _, seat in pairs(q.granted) do wake(seat, true) end
+  if q.changed and q.followed > now then call('PUBLISH', q.channel, '') end
+end
+
+-- Whoever fits now holds now, and is told so in the end, if it is still there.
+local function grant(q)
+  while q.holders < q.count and q.weight < q.capacity do
+    local seat = at(q, q.holders)
+    if q.weight + seat.weight > q.capacity then return end
+    seat.held = now
+    q.holders = q.holders + 1
+    q.weight = q.weight + seat.weight
+    q.changed, q.dirty = true, true
+    write(q, seat)
+    q.granted[seat.id] = seat
+  end
+end
+
+local function forget(q, seat)
+  take(q, seat)
+  q.granted[seat.id] = nil
+  q.count = q.count - 1
+  q.dirty = true
+  if seat.held > 0 then
+    q.holders = q.holders - 1
+    q.weight = q.weight - seat.weight
+    q.changed = true
+  end
+end
+
+-- From now on it is nobody's; it keeps its place, under a token that nobody has.
+local function linger(q, seat, ends)
+  take(q, seat)
+  seat.id, seat.lingering, seat.inbox, seat.ends = string.format('lingers:%.0f', seat.fence), 1, '', ends
+  q.dirty = true
+  insert(q, seat)
+end
+
+local function prune(q)
+  if q.count == 0 or now < q.earliest then return end
+  for _, id in ipairs(call('ZRANGEBYSCORE', q.ends, '-inf', now)) do
+    local seat = find(q, id)
+    -- An unclean end of a holder owes the lock delay, counted from that end.
+    if seat.held > 0 and seat.lingering == 0 then linger(q, seat, seat.ends + seat.delay) end
+    if seat.ends <= now then forget(q, seat) end
+  end
+  grant(q)
+  q.earliest = tonumber(call('ZRANGE', q.ends, 0, 0, 'WITHSCORES')[2]) or math.huge
+  q.dirty = true
+end
+
+-- When a seat is gone if nothing more is heard of it.
+local function endOf(seat)
+  return seat.ends + (seat.held > 0 and seat.lingering == 0 and seat.delay or 0)
+end
+
+local function firstEnd(q)
+  local first = math.huge
+  for _, id in ipairs(call('ZRANGE', q.order, 0, math.min(q.holders, HOLDERS_LOOKED_AT) - 1)) do
+    first = math.min(first, endOf(find(q, id)))
+  end
+  return first
+end
+
+local function standing(q, seat)
+  local ttl = seat.ends - now
+  if seat.held > 0 then return { 'held', seat.fence, ttl } end
+  local ahead = call('ZRANK', q.order, seat.id)
+  -- Only the first waiter has a date: if all had it, an expiry would make all of them ask at once.
+  return { 'waiting', seat.fence, ttl, ahead, ahead == q.holders and firstEnd(q) - now or ttl }
+end
+
+local function refused(q, reason)
+  return { 'refused', reason, firstEnd(q) - now, q.capacity, at(q, 0).info }
+end
+
+local verbs = {}
+
+function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, tag, info)
+  local known = find(q, id)
+  if known then return standing(q, known) end
+  weight, capacity, ttl, waitTtl = tonumber(weight), tonumber(capacity), tonumber(ttl), tonumber(waitTtl)
+  if q.count > 0 then
+    if q.capacity ~= capacity then return refused(q, 'capacity') end
+    if q.holders < q.count or q.weight + weight > q.capacity then
+      if patient == '0' then return refused(q, 'held') end
+      if waitersMax ~= '' and q.count - q.holders >= tonumber(waitersMax) then return refused(q, 'full') end
+    end
+  end
+  if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
+  q.capacity = capacity
+  q.last = math.max(q.last + 1, now)
+  local fits = q.holders == q.count and q.weight + weight <= q.capacity
+  local seat = { id = id, ends = now + (fits and ttl or math.min(ttl, waitTtl)), fence = q.last, weight = weight,
+    ttl = ttl, waitTtl = waitTtl, delay = tonumber(delay), joined = now, held = fits and now or 0, lingering = 0,
+    inbox = inbox, tag = tag, info = info }
+  q.count = q.count + 1
+  if fits then
+    q.holders = q.holders + 1
+    q.weight = q.weight + weight
+    q.changed = true
+  end
+  q.dirty = true
+  insert(q, seat)
+  return standing(q, seat)
+end
+
+function verbs.renew(q, id, ttl)
+  local seat = find(q, id)
+  if not seat then return { 'lost' } end
+  ttl = tonumber(ttl)
+  local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
+  if ends > seat.ends then writeEnd(q, seat, ends) end
+  return standing(q, seat)
+end
+
+function verbs.leave(q, id, lingering)
+  local seat = find(q, id)
+  if not seat then return 0 end
+  lingering = tonumber(lingering)
+  if lingering > 0 and seat.held > 0 then
+    linger(q, seat, now + lingering)
+    -- The first waiter sleeps until the end that it was told, and that has come closer.
+    if q.holders < q.count then wake(at(q, q.holders), false) end
+  else
+    forget(q, seat)
+    grant(q)
+  end
+  return 1
+end
+
+function verbs.lighten(q, id, weight)
+  local seat = find(q, id)
+  if not seat then return { 'lost' } end
+  weight = tonumber(weight)
+  if seat.held > 0 and weight < seat.weight then
+    q.weight = q.weight - seat.weight + weight
+    q.dirty = true
+    seat.weight = weight
+    write(q, seat)
+    grant(q)
+  end
+  return standing(q, seat)
+end
+
+function verbs.describe(q, id, info)
+  local seat = find(q, id)
+  if not seat then return 0 end
+  seat.info = info
+  write(q, seat)
+  if seat.held > 0 then q.changed = true end
+  return 1
+end
+
+function verbs.evict(q, fence)
+  local id = q.count > 0 and call('ZRANGEBYSCORE', q.order, fence, fence)[1]
+  if not id then return 0 end
+  forget(q, find(q, id))
+  grant(q)
+  return 1
+end
+
+-- For so long, say on the channel of the name when its holders change.
+function verbs.follow(q, lasting)
+  q.followed = math.max(q.followed, now + tonumber(lasting))
+  q.dirty = true
+  return 1
+end
+
+function verbs.look(q)
+  local entries = {}
+  for place, id in ipairs(call('ZRANGE', q.order, 0, -1)) do
+    local seat = find(q, id)
+    entries[place] = { seat.fence, seat.weight, now - seat.joined, seat.held > 0 and now - seat.held or -1,
+      endOf(seat) - now, seat.lingering, seat.info }
+  end
+  return { q.capacity, q.holders, entries }
+end
+
+return { load = load, save = save, carryOut = function(q, verb, ...)
+  prune(q)
+  return verbs[verb](q, ...)
+end }
+
+end
+
+-- KEYS: four a name. ARGV: the channel of each name; then each verb, the number of its name, the number of its arguments,
+-- and those.
+
+local queues, broken, answers, about = {}, {}, {}, {}
+local crowd
+
+local function breakName(name, reason)
+  broken[name] = type(reason) == 'table' and reason.err or tostring(reason)
+  queues[name] = nil
+end
+
+local function carryOut(name, verb, a, count)
+  local first = name * 4 - 3
+  if not queues[name] then
+    local answer = alone(first, verb, ARGV[name], a)
+    if answer then return answer end
+    crowd = crowd or makeCrowd()
+    queues[name] = crowd.load(first, ARGV[name])
+  end
+  return crowd.carryOut(queues[name], verb, unpack(ARGV, a, a + count - 1))
+end
+
+local a = #KEYS / 4 + 1
+while ARGV[a] do
+  local verb, name, count = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+  about[#about + 1] = name
+  if not broken[name] then
+    local done, answer = pcall(carryOut, name, verb, a + 3, count)
+    if done then answers[#about] = answer else breakName(name, answer) end
+  end
+  a = a + 3 + count
+end
+for name, q in pairs(queues) do
+  local done, reason = pcall(crowd.save, q)
+  if not done then breakName(name, reason) end
+end
+-- Where anything went wrong, nobody knows what became of any verb of that name.
+for name, reason in pairs(broken) do
+  for place, named in ipairs(about) do
+    if named == name then answers[place] = { 'error', reason } end
+  end
+end
+return answers
+`
+
+export default QUEUE

@@ -1,0 +1,202 @@
+/** Several Redis servers that belong together: a primary with replicas under sentinels, and a cluster. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { RedisServer, freePort } from './redis.ts'
+
+const SLOTS = 16_384
+
+/** How long a failover may take on a busy machine. */
+const PATIENCE_MS = 30_000
+
+/** One primary, two replicas, three sentinels that know it as `main`. */
+export class SentinelGroup {
+  readonly #servers: readonly RedisServer[]
+  readonly #sentinels: readonly RedisServer[]
+
+  private constructor(servers: readonly RedisServer[], sentinels: readonly RedisServer[]) {
+    this.#servers = servers
+    this.#sentinels = sentinels
+  }
+
+  static async start(): Promise<SentinelGroup> {
+    const primary = await RedisServer.start()
+    const replica = (): Promise<RedisServer> => RedisServer.start('--replicaof', '127.0.0.1', String(primary.port))
+    const replicas = [await replica(), await replica()]
+    const sentinels: RedisServer[] = []
+    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port))
+    const group = new SentinelGroup([primary, ...replicas], sentinels)
+    await group.#settled(primary.port)
+    return group
+  }
+
+  get url(): string {
+    return `redis+sentinel://${this.#sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`
+  }
+
+  get sentinels(): readonly { readonly host: string; readonly port: number }[] {
+    return this.#sentinels.map(({ port }) => ({ host: '127.0.0.1', port }))
+  }
+
+  async primary(): Promise<RedisServer> {
+    const port = await this.#primaryPort()
+    return this.#servers.find((server) => server.port === port)!
+  }
+
+  /** The primary dies, and one of its replicas is made primary. */
+  async failOver(): Promise<void> {
+    const old = await this.primary()
+    await old.kill()
+    await eventually('another primary', async () => (await this.#primaryPort()) !== old.port)
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([...this.#sentinels, ...this.#servers].map((server) => server.end()))
+  }
+
+  async #settled(port: number): Promise<void> {
+    const told = async (): Promise<boolean> => {
+      const views = await Promise.all(
+        this.#sentinels.map(({ port: sentinel }) => ask(sentinel, 'SENTINEL', 'MASTER', 'main')),
+      )
+      return views.every((view) => {
+        const fields = view as string[]
+        const of = (name: string): string | undefined => fields[fields.indexOf(name) + 1]
+        return of('num-slaves') === '2' && of('num-other-sentinels') === '2' && of('port') === String(port)
+      })
+    }
+    await eventually('sentinels that know each other and the replicas', told)
+  }
+
+  async #primaryPort(): Promise<number> {
+    const [, port] = (await ask(this.#sentinels[0]!.port, 'SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'main')) as string[]
+    return Number(port)
+  }
+}
+
+/** Three primaries with a replica each. */
+export class ClusterGroup {
+  readonly servers: readonly RedisServer[]
+
+  private constructor(servers: readonly RedisServer[]) {
+    this.servers = servers
+  }
+
+  static async start(): Promise<ClusterGroup> {
+    const ports = await Promise.all(Array.from({ length: 6 }, () => freePort()))
+    const servers: RedisServer[] = []
+    for (const bus of ports) {
+      const clustered = ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-node-timeout', '1000']
+      servers.push(await RedisServer.start(...clustered))
+    }
+    const group = new ClusterGroup(servers)
+    await group.#form(ports)
+    return group
+  }
+
+  get url(): string {
+    return `redis+cluster://${this.servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}`
+  }
+
+  get addresses(): readonly { readonly host: string; readonly port: number }[] {
+    return this.servers.map(({ port }) => ({ host: '127.0.0.1', port }))
+  }
+
+  /** The primary of the slot of `key` dies, and its replica is made primary. */
+  async failOver(key: string): Promise<void> {
+    const old = await this.#primaryOf(key)
+    await old.kill()
+    await eventually('another primary', async () => {
+      const alive = this.servers.find((server) => server !== old)!
+      return (await portOf(alive.port, key)) !== old.port
+    })
+  }
+
+  /** The slot of `key` moves to another primary, key by key, while it is in use. */
+  async migrate(key: string): Promise<void> {
+    const from = await this.#primaryOf(key)
+    const slot = String(await ask(from.port, 'CLUSTER', 'KEYSLOT', key))
+    const primaries = await this.#primaries()
+    const to = primaries.find((server) => server !== from)!
+    const [fromId, toId] = [await ask(from.port, 'CLUSTER', 'MYID'), await ask(to.port, 'CLUSTER', 'MYID')] as string[]
+    await ask(to.port, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId!)
+    await ask(from.port, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId!)
+    for (;;) {
+      const keys = (await ask(from.port, 'CLUSTER', 'GETKEYSINSLOT', slot, '1')) as string[]
+      if (keys.length === 0) break
+      await sleep(50)
+      await ask(from.port, 'MIGRATE', '127.0.0.1', String(to.port), '', '0', '5000', 'KEYS', ...keys)
+    }
+    for (const server of primaries) await ask(server.port, 'CLUSTER', 'SETSLOT', slot, 'NODE', toId!)
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.end()))
+  }
+
+  async #form(buses: readonly number[]): Promise<void> {
+    const [first] = this.servers
+    for (const { port } of this.servers.slice(1)) {
+      await ask(port, 'CLUSTER', 'MEET', '127.0.0.1', String(first!.port), String(buses[0]))
+    }
+    for (const [n, { port }] of this.servers.slice(0, 3).entries()) {
+      const [from, to] = [Math.floor((SLOTS * n) / 3), Math.floor((SLOTS * (n + 1)) / 3) - 1]
+      await ask(port, 'CLUSTER', 'ADDSLOTSRANGE', String(from), String(to))
+    }
+    await eventually('nodes that know each other', async () => {
+      const views = await Promise.all(this.servers.map(({ port }) => ask(port, 'CLUSTER', 'NODES')))
+      return views.every((view) => String(view).trim().split('\n').length === 6)
+    })
+    for (const [n, { port }] of this.servers.slice(3).entries()) {
+      await ask(port, 'CLUSTER', 'REPLICATE', String(await ask(this.servers[n]!.port, 'CLUSTER', 'MYID')))
+    }
+    await eventually('a cluster that serves all slots, with replicas that follow', async () => {
+      const infos = await Promise.all(this.servers.map(({ port }) => ask(port, 'CLUSTER', 'INFO')))
+      const links = await Promise.all(this.servers.slice(3).map(({ port }) => ask(port, 'INFO', 'replication')))
+      return (
+        infos.every((info) => String(info).includes('cluster_state:ok')) &&
+        links.every((link) => String(link).includes('master_link_status:up'))
+      )
+    })
+  }
+
+  async #primaries(): Promise<RedisServer[]> {
+    const roles = await Promise.all(
+      this.servers.map(async (server) => {
+        const role = await ask(server.port, 'ROLE').catch(() => ['dead'])
+        return [server, (role as string[])[0]] as const
+      }),
+    )
+    return roles.flatMap(([server, role]) => (role === 'master' ? [server] : []))
+  }
+
+  async #primaryOf(key: string): Promise<RedisServer> {
+    const port = await portOf(this.servers[0]!.port, key)
+    return this.servers.find((server) => server.port === port)!
+  }
+}
+
+/** Which server has the slot of `key`, as the one at `port` sees it. */
+async function portOf(port: number, key: string): Promise<number | undefined> {
+  const slot = Number(await ask(port, 'CLUSTER', 'KEYSLOT', key))
+  const ranges = (await ask(port, 'CLUSTER', 'SLOTS')) as [number, number, [string, number]][]
+  return ranges.find(([from, to]) => from <= slot && slot <= to)?.[2][1]
+}
+
+/** One command, on a connection of its own. */
+async function ask(port: number, command: string, ...args: string[]): Promise<unknown> {
+  const client = new Redis(port, { maxRetriesPerRequest: 0, retryStrategy: () => null, lazyConnect: true })
+  client.on('error', () => {})
+  try {
+    return await client.call(command, ...args)
+  } finally {
+    client.disconnect()
+  }
+}
+
+async function eventually(what: string, check: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + PATIENCE_MS
+  while (!(await check().catch(() => false))) {
+    if (performance.now() > end) throw new Error(`there is no ${what} after ${PATIENCE_MS} ms`)
+    await sleep(50)
+  }
+}

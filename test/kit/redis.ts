@@ -1,0 +1,128 @@
+/** Real Redis servers for tests: on free ports of the loopback, without persistence unless asked, ended by their pid. */
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+/** How often to look for another port when somebody else was quicker. */
+const PORTS_TRIED = 5
+
+export class RedisServer {
+  readonly port: number
+  readonly #directory: string
+  readonly #words: readonly string[]
+  #process: ChildProcess
+
+  private constructor(port: number, directory: string, words: readonly string[], process: ChildProcess) {
+    this.port = port
+    this.#directory = directory
+    this.#words = words
+    this.#process = process
+  }
+
+  /** @param args of `redis-server`, after ours */
+  static start(...args: string[]): Promise<RedisServer> {
+    return RedisServer.#launch((port, directory) => {
+      const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '']
+      return [...own, ...args]
+    })
+  }
+
+  /** One that watches a primary, and knows it by a name. */
+  static sentinel(name: string, primaryPort: number): Promise<RedisServer> {
+    return RedisServer.#launch((port, directory) => {
+      const lines = [
+        `port ${port}`,
+        'bind 127.0.0.1',
+        `dir ${directory}`,
+        `sentinel monitor ${name} 127.0.0.1 ${primaryPort} 2`,
+        `sentinel down-after-milliseconds ${name} 500`,
+        `sentinel failover-timeout ${name} 3000`,
+      ]
+      // It writes what it learns into the same file.
+      const file = join(directory, 'sentinel.conf')
+      writeFileSync(file, `${lines.join('\n')}\n`)
+      return [file, '--sentinel']
+    })
+  }
+
+  static async #launch(wordsFor: (port: number, directory: string) => string[]): Promise<RedisServer> {
+    const directory = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
+    for (let tried = 1; ; tried += 1) {
+      const port = await freePort()
+      const words = wordsFor(port, directory)
+      try {
+        return new RedisServer(port, directory, words, await launch(words))
+      } catch (error) {
+        if (tried === PORTS_TRIED) throw error
+      }
+    }
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`
+  }
+
+  get pid(): number {
+    return this.#process.pid!
+  }
+
+  /** It stands still, and its connections stay. */
+  freeze(): void {
+    this.#process.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#process.kill('SIGCONT')
+  }
+
+  /** Ended in an instant; what it had not written is lost. */
+  async kill(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    const ended = once(this.#process, 'exit')
+    this.#process.kill('SIGKILL')
+    await ended
+  }
+
+  /** On the same port, with what is on disk. */
+  async start(): Promise<void> {
+    this.#process = await launch(this.#words)
+  }
+
+  async end(): Promise<void> {
+    await this.kill()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}
+
+async function launch(words: readonly string[]): Promise<ChildProcess> {
+  const server = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'inherit'] })
+  // Should this process die in the middle of a test, no server stays behind.
+  const endIt = (): void => void server.kill('SIGKILL')
+  process.once('exit', endIt)
+  server.once('exit', () => process.off('exit', endIt))
+  const said: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.once('exit', () => reject(new Error(`redis-server ended: ${said.join('\n')}`)))
+    createInterface({ input: server.stdout }).on('line', (line) => {
+      said.push(line)
+      if (/Ready to accept connections|Sentinel ID is/.test(line)) resolve()
+    })
+  })
+  return server
+}
+
+export async function freePort(): Promise<number> {
+  const probe = createServer()
+  probe.listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as { port: number }
+  probe.close()
+  await once(probe, 'close')
+  return port
+}

@@ -1,0 +1,23 @@
+/** Before the tests that need servers: the servers. Where one is missing it is installed, or it is said what to install. */
+import { spawnSync } from 'node:child_process'
+
+/** A program, and the Debian package that brings it. */
+const SERVERS = { 'redis-server': 'redis-server' } as const
+
+export function setup(): void {
+  const missing = Object.entries(SERVERS).flatMap(([program, packageName]) => (runs(program) ? [] : [packageName]))
+  if (missing.length === 0) return
+  const install = ['install', '-y', '-qq', '--no-install-recommends', ...missing]
+  console.log(`installing ${missing.join(', ')}, which the tests need`)
+  if (process.getuid?.() === 0 && (apt(...install) || (apt('update', '-qq') && apt(...install)))) return
+  throw new Error(`the tests need ${missing.join(' and ')}: apt-get install ${missing.join(' ')}`)
+}
+
+function runs(program: string): boolean {
+  return spawnSync(program, ['--version']).status === 0
+}
+
+function apt(...args: string[]): boolean {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  return spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0
+}

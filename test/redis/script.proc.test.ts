@@ -1,0 +1,197 @@
+/**
+ * The script beside the reference: the same verbs at the same times, on a real server and in `Table`, and the same answers,
+ * the same queues, the same wakes.
+ */
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Entry } from '../../src/backend.ts'
+import { WHOLE } from '../../src/backend.ts'
+import { clientOf, scriptOf } from '../../src/backends/redis/client.ts'
+import { RedisBackend } from '../../src/backends/redis/index.ts'
+import QUEUE from '../../src/backends/redis/script.ts'
+import type { Moment } from '../../src/queue/table.ts'
+import { Table } from '../../src/queue/table.ts'
+import { RedisServer } from '../kit/redis.ts'
+
+const START_MS = 1_767_225_600_000
+
+let server: RedisServer
+let client: Redis
+beforeAll(async () => {
+  server = await RedisServer.start()
+  client = new Redis(server.port)
+})
+afterAll(async () => {
+  client.disconnect()
+  await server.end()
+})
+
+/** The script with a clock that the test sets, and with a list in the place of a channel. */
+const staged = QUEUE.replace("redis.call('TIME')", "{ 0, redis.call('GET', 'test:now') }").replaceAll(
+  "call('PUBLISH', seat.inbox,",
+  "call('RPUSH', 'test:wakes',",
+)
+
+/** Entry `n` of a run: few of them, so that they meet. */
+type Step =
+  | { readonly verb: 'join'; readonly n: number; readonly shape: Partial<Entry> }
+  | { readonly verb: 'renew'; readonly n: number; readonly ttlMs: number }
+  | { readonly verb: 'leave'; readonly n: number; readonly lingerMs: number }
+  | { readonly verb: 'lighten'; readonly n: number; readonly weight: number }
+  | { readonly verb: 'describe'; readonly n: number }
+  | { readonly verb: 'evict'; readonly n: number }
+  | { readonly verb: 'look' }
+  | { readonly verb: 'pass'; readonly ms: number }
+
+const n = fc.nat(7)
+const ms = fc.constantFrom(1, 50, 100, 250, 1000)
+const shape = fc.record({
+  weight: fc.constantFrom(1, 1, 2, 3, WHOLE),
+  capacity: fc.constantFrom(1, 3, 3, 3, 3, WHOLE),
+  ttlMs: ms,
+  waitTtlMs: ms,
+  wait: fc.boolean(),
+  lockDelayMs: fc.constantFrom(0, 0, 60, 300),
+  waitersMax: fc.constantFrom(undefined, undefined, 0, 2),
+  info: fc.constantFrom('', 'a', '{"host":"b"}'),
+})
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({ verb: fc.constant('join' as const), n, shape: shape as fc.Arbitrary<Partial<Entry>> }),
+  },
+  { weight: 5, arbitrary: fc.record({ verb: fc.constant('renew' as const), n, ttlMs: ms }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ verb: fc.constant('leave' as const), n, lingerMs: fc.constantFrom(0, 0, 0, 80, 400) }),
+  },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant('lighten' as const), n, weight: fc.constantFrom(1, 2) }) },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant('describe' as const), n }) },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant('evict' as const), n }) },
+  { weight: 2, arbitrary: fc.record({ verb: fc.constant('look' as const) }) },
+  { weight: 5, arbitrary: fc.record({ verb: fc.constant('pass' as const), ms }) },
+)
+
+test('every verb answers as the reference does, wakes the same, and leaves the same queue', async () => {
+  let run = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+      run += 1
+      const pair = new Pair(`run-${run}`)
+      for (const each of steps) await pair.take(each)
+      await pair.end()
+    }),
+    { numRuns: Number(process.env['HOLDFAST_RUNS'] ?? 300) },
+  )
+  expect(run).toBeGreaterThan(0)
+})
+
+/** The reference and the script, side by side. */
+class Pair {
+  readonly #name: string
+  readonly #table = new Table()
+  readonly #backend: RedisBackend
+  readonly #fences = new Map<string, bigint>()
+  /** What a message about an entry begins with: the backend counts those that it watches. */
+  readonly #tags = new Map<string, string>()
+  #now = START_MS
+
+  constructor(name: string) {
+    this.#name = name
+    this.#backend = new RedisBackend(clientOf(client), {}, { joins: scriptOf(staged), others: scriptOf(staged) })
+  }
+
+  async take(step: Step): Promise<void> {
+    const at: Moment = { monotonicMs: this.#now, wallMs: this.#now }
+    await client.set('test:now', String(this.#now * 1000))
+    switch (step.verb) {
+      case 'pass':
+        this.#now += step.ms
+        return
+      case 'look':
+        return this.#compareQueues(at)
+      case 'join': {
+        const entry = { ...this.#entry(step.n), ...step.shape }
+        const asked = Object.fromEntries(
+          Object.entries(entry).filter(([, value]) => value !== undefined && value !== ''),
+        )
+        const expected = this.#table.join(asked as unknown as Entry, at, 'owner')
+        await this.#backend.watch(entry, () => {})
+        if (!this.#tags.has(entry.id)) this.#tags.set(entry.id, String(this.#tags.size + 1))
+        const standing = await this.#backend.join(asked as unknown as Entry)
+        assert.deepEqual(standing, expected)
+        if ('fence' in standing) this.#fences.set(entry.id, standing.fence)
+        return this.#compareWakes(entry.id)
+      }
+      case 'renew':
+        assert.deepEqual(
+          await this.#backend.renew(this.#entry(step.n), step.ttlMs),
+          this.#table.renew(this.#entry(step.n), step.ttlMs, at),
+        )
+        break
+      case 'leave':
+        assert.equal(
+          await this.#backend.leave(this.#entry(step.n), step),
+          this.#table.leave(this.#entry(step.n), at, step.lingerMs),
+        )
+        break
+      case 'lighten':
+        assert.deepEqual(
+          await this.#backend.lighten(this.#entry(step.n), step.weight),
+          this.#table.lighten(this.#entry(step.n), step.weight, at),
+        )
+        break
+      case 'describe':
+        assert.equal(
+          await this.#backend.describe(this.#entry(step.n), 'new'),
+          this.#table.describe(this.#entry(step.n), 'new', at),
+        )
+        break
+      case 'evict': {
+        const fence = this.#fences.get(this.#entry(step.n).id) ?? 1n
+        assert.equal(await this.#backend.evict(this.#name, fence), this.#table.evict(this.#name, Number(fence), at))
+      }
+    }
+    await this.#compareWakes(undefined)
+  }
+
+  async end(): Promise<void> {
+    await this.#compareQueues({ monotonicMs: this.#now, wallMs: this.#now })
+    for (const key of await client.keys(`*${this.#name}*`)) {
+      assert.ok((await client.pttl(key)) > 0, `${key} expires`)
+    }
+    await client.flushall()
+    await this.#backend.close()
+  }
+
+  #entry(n: number): Entry {
+    const whole = { weight: WHOLE, capacity: WHOLE, ttlMs: 100, waitTtlMs: 100, wait: true }
+    return { name: this.#name, id: `${this.#name}:${n}`, ...whole }
+  }
+
+  async #compareQueues(at: Moment): Promise<void> {
+    await client.set('test:now', String(at.monotonicMs * 1000))
+    const views = []
+    for await (const view of this.#backend.inspect(this.#name)) views.push(view)
+    // The reference looks without pruning, the script prunes: what people see is the same, what is told is told later.
+    this.#table.pruneAll(at)
+    assert.deepEqual(views, [...this.#table.view(this.#name, at)])
+    await this.#compareWakes(undefined)
+  }
+
+  /** Who is told what, apart from the one whose answer says it. */
+  async #compareWakes(asking: string | undefined): Promise<void> {
+    const { granted, sooner, shifted } = this.#table
+    const expected = [
+      ...sooner.splice(0).map(({ id }) => this.#tags.get(id)),
+      ...granted.splice(0).flatMap(({ id, fence }) => (id === asking ? [] : [`${this.#tags.get(id)} ${fence}`])),
+    ]
+    shifted.length = 0
+    const told = await client.lrange('test:wakes', 0, -1)
+    await client.del('test:wakes')
+    assert.deepEqual(new Set(told), new Set(expected))
+    assert.equal(told.length, expected.length)
+  }
+}

@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest'
+import { Naming } from '../../src/backends/redis/keys.ts'
+import { parseRedisUrl } from '../../src/backends/redis/url.ts'
+
+const single = { kind: 'single', tls: false, database: 0 }
+
+test.each([
+  ['redis://localhost', { ...single, addresses: [{ host: 'localhost', port: 6379 }] }],
+  ['valkey://[::1]:7000/3', { ...single, addresses: [{ host: '::1', port: 7000 }], database: 3 }],
+  [
+    'rediss://app:p%40ss:word@db.example:6380/2',
+    {
+      ...single,
+      tls: true,
+      addresses: [{ host: 'db.example', port: 6380 }],
+      username: 'app',
+      password: 'p@ss:word',
+      database: 2,
+    },
+  ],
+  ['redis://:secret@h', { ...single, addresses: [{ host: 'h', port: 6379 }], password: 'secret' }],
+  [
+    'redis+unix:///run/redis.sock?db=4',
+    { kind: 'unix', tls: false, addresses: [], path: '/run/redis.sock', database: 4 },
+  ],
+  [
+    'redis+sentinel://:pw@a:26379,b/main/1',
+    {
+      kind: 'sentinel',
+      tls: false,
+      addresses: [
+        { host: 'a', port: 26_379 },
+        { host: 'b', port: 26_379 },
+      ],
+      password: 'pw',
+      master: 'main',
+      database: 1,
+    },
+  ],
+  [
+    'redis+cluster://a:7000,b:7001',
+    {
+      kind: 'cluster',
+      tls: false,
+      addresses: [
+        { host: 'a', port: 7000 },
+        { host: 'b', port: 7001 },
+      ],
+      database: 0,
+    },
+  ],
+])('%s', (url, location) => {
+  expect(parseRedisUrl(url)).toEqual(location)
+})
+
+test.each([
+  ['redis://', 'is no list of hosts'],
+  ['redis://a,b', 'it takes one host'],
+  ['redis://h/x', 'a database is a number'],
+  ['redis://h/1/2', 'nothing else'],
+  ['redis://h:port', 'is no list of hosts'],
+  ['redis://h?tls', 'nothing behind a question mark'],
+  ['redis://u:%zz@h', 'percent-encoding'],
+  ['redis+unix://h/path', 'a path and no host'],
+  ['redis+unix://', 'there is no path'],
+  ['redis+unix:///s?x=1', '?db='],
+  ['redis+sentinel://a', 'the name of the primary'],
+  ['redis+cluster://a/1', 'one database'],
+])('%s is an error that says what to write', (url, text) => {
+  expect(() => parseRedisUrl(url)).toThrow(text)
+})
+
+test('no error shows a password', () => {
+  expect(() => parseRedisUrl('redis://u:secret@h/x')).toThrow(/^(?!.*secret)/)
+})
+
+test('a name is in its hash tag whatever characters it has, and is found again', () => {
+  const naming = new Naming('holdfast')
+  for (const name of ['lock:a', 'lock:{a}', 'lock:100%', 'lock:%7b', 'lock:}{%25']) {
+    const [head, ...others] = naming.keys(name)
+    const tag = /\{(.*?)\}/.exec(head)![1]
+    for (const key of others) expect(/\{(.*?)\}/.exec(key)![1]).toBe(tag)
+    expect(naming.nameOf(head)).toBe(name)
+    for (const key of others) expect(naming.nameOf(key)).toBeUndefined()
+  }
+})
