@@ -1,6 +1,7 @@
 /** From a URL, or a backend, to locks. */
 import type { Backend, Supports } from './backend.ts'
 import { file } from './backends/file/index.ts'
+import type { RedisLike } from './backends/redis/index.ts'
 import { memory } from './backends/memory/index.ts'
 import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
@@ -63,6 +64,15 @@ const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backen
 /** The queue is on the server, whichever it is. */
 const ON_REDIS: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
 
+function redisThrough(client: RedisLike): Backend {
+  return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redis(client))
+}
+
+/** Of ioredis or of node-redis: what `redis()` looks at more closely. */
+function isClient(target: object): target is RedisLike {
+  return 'defineCommand' in target || 'evalSha' in target
+}
+
 function redisAt(url: string): Backend {
   return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redisAt(url))
 }
@@ -70,9 +80,9 @@ function redisAt(url: string): Backend {
 /**
  * Connect to a coordinator. Nothing is opened before the first use.
  *
- * @param target a URL (`'memory:'`, `'file:/var/lib/app/locks'`), or a backend. Left out: `HOLDFAST_URL`, or else the
- *   embedded store of this user on this machine. `undefined` and `''` are errors: a forgotten variable must not silently
- *   mean another coordinator.
+ * @param target a URL (`'redis://host'`, `'file:/var/lib/app/locks'`), a client of ioredis or node-redis, or a backend. Left
+ *   out: `HOLDFAST_URL`, or else the embedded store of this user on this machine. `undefined` and `''` are errors: a
+ *   forgotten variable must not silently mean another coordinator.
  * @throws BadUrlError, ArgumentTypeError
  * @example
  * ```ts
@@ -86,7 +96,7 @@ function redisAt(url: string): Backend {
  * ```
  */
 export function connect(
-  ...args: [] | [target: string | Backend] | [target: string | Backend, options: ConnectOptions]
+  ...args: [] | [target: string | Backend | RedisLike] | [target: string | Backend | RedisLike, options: ConnectOptions]
 ): Locks {
   const [target, options = {}] = args
   checkOptions(options)
@@ -120,9 +130,10 @@ export function backendFor(given: string | undefined, options: ConnectOptions = 
 function open(target: unknown, options: ConnectOptions): Backend {
   if (typeof target === 'object' && target !== null && 'join' in target && typeof target.join === 'function')
     return target as Backend
+  if (typeof target === 'object' && target !== null && isClient(target)) return redisThrough(target)
   if (typeof target !== 'string') {
     throw new ArgumentTypeError(
-      `connect got ${describe(target)}; give a URL or a backend, or nothing at all for HOLDFAST_URL or the embedded store`,
+      `connect got ${describe(target)}; give a URL, a client or a backend, or nothing at all for HOLDFAST_URL or the embedded store`,
     )
   }
   if (target === '')
