@@ -1,7 +1,9 @@
 /** The suite on a real server, through each client. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { Redis as Redis5 } from 'ioredis5'
 import { createClient } from 'redis'
+import { createClient as createClient5 } from 'redis5'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { RedisLike } from '../../src/backends/redis/index.ts'
 import { redis } from '../../src/backends/redis/index.ts'
@@ -20,22 +22,20 @@ afterAll(() => server.end())
 type Connect = () => Promise<readonly [client: RedisLike, end: () => void]>
 
 const clients: readonly (readonly [name: string, connect: Connect])[] = [
-  [
-    'ioredis',
-    async () => {
-      const client = new Redis(server.port)
-      return [client, () => client.disconnect()]
-    },
-  ],
-  [
-    'node-redis',
-    async () => {
-      const client = createClient({ url: server.url })
-      await client.connect()
-      return [client, () => client.destroy()]
-    },
-  ],
+  ['ioredis 6', async () => ioRedis(new Redis(server.port))],
+  ['ioredis 5', async () => ioRedis(new Redis5(server.port))],
+  ['node-redis 6', async () => nodeRedis(createClient({ url: server.url }))],
+  ['node-redis 5', async () => nodeRedis(createClient5({ url: server.url }))],
 ]
+
+function ioRedis(client: Redis | Redis5): readonly [RedisLike, () => void] {
+  return [client, () => client.disconnect()]
+}
+
+async function nodeRedis<T extends RedisLike & { connect(): Promise<unknown>; destroy(): void }>(client: T) {
+  await client.connect()
+  return [client, () => client.destroy()] as const
+}
 
 function through(connect: Connect): () => Promise<Coordinator> {
   return async () => {
