@@ -14,6 +14,7 @@ import { Driver } from './driver.ts'
 import { redisError } from './errors.ts'
 import { Inbox } from './inbox.ts'
 import { Naming } from './keys.ts'
+import type { Words } from './lane.ts'
 import { Lane } from './lane.ts'
 import QUEUE from './script.ts'
 import { parseRedisUrl } from './url.ts'
@@ -90,10 +91,10 @@ export class RedisBackend implements Backend {
   async join(entry: Entry): Promise<Standing> {
     const { name, id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs = 0, info = '' } = entry
     const tag = this.#inbox.tagOf(id)
-    const times = [ttlMs, waitTtlMs].map(micros)
-    const patience = [wait ? '1' : '0', waitersMax === undefined ? '' : String(waitersMax), micros(lockDelayMs)]
+    const times = [micros(ttlMs), micros(waitTtlMs)]
+    const patience = [wait ? 1 : 0, waitersMax ?? -1, micros(lockDelayMs)]
     const inbox = tag === undefined ? ['', ''] : [this.#inbox.channel, tag]
-    const words = [id, String(weight), String(capacity), ...times, ...patience, ...inbox, info]
+    const words = [id, weight, capacity, ...times, ...patience, ...inbox, info]
     return standing(await this.#ask(this.#joins, name, 'join', ...words)) as Standing
   }
 
@@ -110,7 +111,7 @@ export class RedisBackend implements Backend {
   }
 
   async lighten({ name, id }: Claim, weight: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#others, name, 'lighten', id, String(weight))) as Renewal
+    return standing(await this.#ask(this.#others, name, 'lighten', id, weight)) as Renewal
   }
 
   async describe({ name, id }: Claim, info: string): Promise<boolean> {
@@ -176,7 +177,7 @@ export class RedisBackend implements Backend {
     await this.#client.close()
   }
 
-  #ask(lane: Lane, name: string, ...words: string[]): Promise<unknown> {
+  #ask(lane: Lane, name: string, ...words: Words): Promise<unknown> {
     if (this.#closed) return Promise.reject(closed())
     return lane.ask(name, ...words)
   }
@@ -194,8 +195,8 @@ function done(answer: unknown): boolean {
   return Number(answer) === 1
 }
 
-function micros(ms: number): string {
-  return String(Math.ceil(ms * 1000))
+function micros(ms: number): number {
+  return Math.ceil(ms * 1000)
 }
 
 /** A client may be set to answer numbers as text. */

@@ -27,9 +27,9 @@ export class Naming {
     return unescape(key.slice(start.length, -1))
   }
 
-  /** Told there: that the holders of a name are others, or their info. */
+  /** Told there: that the holders of a name are others, or their info. A channel with the name of the head. */
   changes(name: string): string {
-    return `${this.#prefix}:changes:${name}`
+    return this.keys(name)[0]
   }
 
   /** Told there: what concerns the entries of one process. */

@@ -10,9 +10,12 @@ import type { Naming } from './keys.ts'
 /** A server does nothing else while it runs a script. */
 const VERBS_MAX = 500
 
+/** A verb of the script and its arguments. */
+export type Words = readonly [verb: string, ...args: (string | number)[]]
+
 interface Asked {
   readonly name: string
-  readonly words: readonly string[]
+  readonly words: Words
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
 }
@@ -29,8 +32,7 @@ export class Lane {
     this.#naming = naming
   }
 
-  /** @param words a verb of the script and its arguments */
-  ask(name: string, ...words: string[]): Promise<unknown> {
+  ask(name: string, ...words: Words): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ name, words, resolve, reject })
       if (this.#waiting.length === 1) process.nextTick(() => this.#flush())
@@ -49,22 +51,16 @@ export class Lane {
   async #send(asked: readonly Asked[]): Promise<void> {
     const numbers = new Map<string, number>()
     const keys: string[] = []
-    const channels: string[] = []
-    const words: string[] = []
-    for (const {
-      name,
-      words: [verb, ...rest],
-    } of asked) {
+    const verbs = asked.map(({ name, words: [verb, ...args] }) => {
       let number = numbers.get(name)
       if (number === undefined) {
         numbers.set(name, (number = numbers.size + 1))
         keys.push(...this.#naming.keys(name))
-        channels.push(this.#naming.changes(name))
       }
-      words.push(verb!, String(number), String(rest.length), ...rest)
-    }
+      return [verb, number, ...args]
+    })
     try {
-      const answers = (await this.#client.script(this.#script, keys, [...channels, ...words])) as unknown[]
+      const answers = (await this.#client.script(this.#script, keys, [JSON.stringify(verbs)])) as unknown[]
       for (const [index, { resolve, reject }] of asked.entries()) {
         const answer = answers[index]
         if (Array.isArray(answer) && answer[0] === 'error') reject(redisError(answer[1]))

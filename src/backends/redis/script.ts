@@ -33,8 +33,8 @@ local function free(head, last, followed)
 end
 
 -- A verb about a queue with one entry at most. Without an answer, it takes more than that.
-local function alone(first, verb, channel, a)
-  local head = KEYS[first]
+local function alone(head, asked)
+  local verb = asked[1]
   local raw = call('GET', head)
   local mode, last, followed = FREE, 0, 0
   local format, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info
@@ -48,14 +48,13 @@ local function alone(first, verb, channel, a)
       mode = FREE
     end
   end
-  local mine = mode == ALONE and id == ARGV[a]
+  local mine = mode == ALONE and id == asked[3]
   local answer
   if verb == 'join' then
     if mine then return { 'held', fence, ends - now } end
     if mode == ALONE then return end
-    id, weight, capacity, ttl, waitTtl = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3]),
-      tonumber(ARGV[a + 4])
-    delay, inbox, tag, info = tonumber(ARGV[a + 7]), ARGV[a + 8], ARGV[a + 9], ARGV[a + 10]
+    id, weight, capacity, ttl, waitTtl = asked[3], asked[4], asked[5], asked[6], asked[7]
+    delay, inbox, tag, info = asked[10], asked[11], asked[12], asked[13]
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
     fence = math.max(last + 1, now)
     last, ends, joined, lingering = fence, now + ttl, now, 0
@@ -63,13 +62,13 @@ local function alone(first, verb, channel, a)
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
     -- A request that was sent earlier can land later, so a lease is never made shorter.
-    ends = math.max(ends, now + tonumber(ARGV[a + 1]))
+    ends = math.max(ends, now + asked[4])
     answer = { 'held', fence, ends - now }
   elseif verb == 'leave' then
     if not mine then return 0 end
-    if ARGV[a + 1] ~= '0' then return end
+    if asked[4] > 0 then return end
     free(head, last, followed)
-    if followed > now then call('PUBLISH', channel, '') end
+    if followed > now then call('PUBLISH', head, '') end
     return 1
   elseif verb == 'look' then
     if mode == FREE then return { 0, 0, {} } end
@@ -80,7 +79,7 @@ local function alone(first, verb, channel, a)
   end
   call('SET', head, pack(FORMAT, ALONE, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined,
     lingering, inbox, tag, info), 'PX', math.ceil((math.max(ends + delay + SLACK, followed) - now) / 1000))
-  if verb == 'join' and followed > now then call('PUBLISH', channel, '') end
+  if verb == 'join' and followed > now then call('PUBLISH', head, '') end
   return answer
 end
 
@@ -141,9 +140,9 @@ local function take(q, seat)
   if q.count == 1 then q.expires = 0 end
 end
 
-local function load(first, channel)
+local function load(first)
   local q = { head = KEYS[first], order = KEYS[first + 1], ends = KEYS[first + 2], seats = KEYS[first + 3],
-    channel = channel, last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
+    last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
     followed = 0, dirty = false, changed = false, granted = {} }
   local raw = call('GET', q.head)
   if not raw then return q end
@@ -181,7 +180,7 @@ local function save(q)
     end
   end
   for _, seat in pairs(q.granted) do wake(seat, true) end
-  if q.changed and q.followed > now then call('PUBLISH', q.channel, '') end
+  if q.changed and q.followed > now then call('PUBLISH', q.head, '') end
 end
 
 -- Whoever fits now holds now, and is told so in the end, if it is still there.
@@ -261,12 +260,11 @@ local verbs = {}
 function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, tag, info)
   local known = find(q, id)
   if known then return standing(q, known) end
-  weight, capacity, ttl, waitTtl = tonumber(weight), tonumber(capacity), tonumber(ttl), tonumber(waitTtl)
   if q.count > 0 then
     if q.capacity ~= capacity then return refused(q, 'capacity') end
     if q.holders < q.count or q.weight + weight > q.capacity then
-      if patient == '0' then return refused(q, 'held') end
-      if waitersMax ~= '' and q.count - q.holders >= tonumber(waitersMax) then return refused(q, 'full') end
+      if patient == 0 then return refused(q, 'held') end
+      if waitersMax >= 0 and q.count - q.holders >= waitersMax then return refused(q, 'full') end
     end
   end
   if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
@@ -274,7 +272,7 @@ function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, 
   q.last = math.max(q.last + 1, now)
   local fits = q.holders == q.count and q.weight + weight <= q.capacity
   local seat = { id = id, ends = now + (fits and ttl or math.min(ttl, waitTtl)), fence = q.last, weight = weight,
-    ttl = ttl, waitTtl = waitTtl, delay = tonumber(delay), joined = now, held = fits and now or 0, lingering = 0,
+    ttl = ttl, waitTtl = waitTtl, delay = delay, joined = now, held = fits and now or 0, lingering = 0,
     inbox = inbox, tag = tag, info = info }
   q.count = q.count + 1
   if fits then
@@ -290,7 +288,6 @@ end
 function verbs.renew(q, id, ttl)
   local seat = find(q, id)
   if not seat then return { 'lost' } end
-  ttl = tonumber(ttl)
   local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
   if ends > seat.ends then writeEnd(q, seat, ends) end
   return standing(q, seat)
@@ -299,7 +296,6 @@ end
 function verbs.leave(q, id, lingering)
   local seat = find(q, id)
   if not seat then return 0 end
-  lingering = tonumber(lingering)
   if lingering > 0 and seat.held > 0 then
     linger(q, seat, now + lingering)
     -- The first waiter sleeps until the end that it was told, and that has come closer.
@@ -314,7 +310,6 @@ end
 function verbs.lighten(q, id, weight)
   local seat = find(q, id)
   if not seat then return { 'lost' } end
-  weight = tonumber(weight)
   if seat.held > 0 and weight < seat.weight then
     q.weight = q.weight - seat.weight + weight
     q.dirty = true
@@ -344,7 +339,7 @@ end
 
 -- For so long, say on the channel of the name when its holders change.
 function verbs.follow(q, lasting)
-  q.followed = math.max(q.followed, now + tonumber(lasting))
+  q.followed = math.max(q.followed, now + lasting)
   q.dirty = true
   return 1
 end
@@ -359,17 +354,16 @@ function verbs.look(q)
   return { q.capacity, q.holders, entries }
 end
 
-return { load = load, save = save, carryOut = function(q, verb, ...)
+return { load = load, save = save, carryOut = function(q, asked)
   prune(q)
-  return verbs[verb](q, ...)
+  return verbs[asked[1]](q, unpack(asked, 3))
 end }
 
 end
 
--- KEYS: four a name. ARGV: the channel of each name; then each verb, the number of its name, the number of its arguments,
--- and those.
+-- KEYS: four a name. ARGV: the verbs, as JSON; each its word, the number of its name, and its arguments.
 
-local queues, broken, answers, about = {}, {}, {}, {}
+local queues, broken, answers = {}, {}, {}
 local crowd
 
 local function breakName(name, reason)
@@ -377,26 +371,24 @@ local function breakName(name, reason)
   queues[name] = nil
 end
 
-local function carryOut(name, verb, a, count)
-  local first = name * 4 - 3
+local function carryOut(asked)
+  local name = asked[2]
   if not queues[name] then
-    local answer = alone(first, verb, ARGV[name], a)
+    local first = name * 4 - 3
+    local answer = alone(KEYS[first], asked)
     if answer then return answer end
     crowd = crowd or makeCrowd()
-    queues[name] = crowd.load(first, ARGV[name])
+    queues[name] = crowd.load(first)
   end
-  return crowd.carryOut(queues[name], verb, unpack(ARGV, a, a + count - 1))
+  return crowd.carryOut(queues[name], asked)
 end
 
-local a = #KEYS / 4 + 1
-while ARGV[a] do
-  local verb, name, count = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  about[#about + 1] = name
-  if not broken[name] then
-    local done, answer = pcall(carryOut, name, verb, a + 3, count)
-    if done then answers[#about] = answer else breakName(name, answer) end
+local allAsked = cjson.decode(ARGV[1])
+for place, asked in ipairs(allAsked) do
+  if not broken[asked[2]] then
+    local done, answer = pcall(carryOut, asked)
+    if done then answers[place] = answer else breakName(asked[2], answer) end
   end
-  a = a + 3 + count
 end
 for name, q in pairs(queues) do
   local done, reason = pcall(crowd.save, q)
@@ -404,8 +396,8 @@ for name, q in pairs(queues) do
 end
 -- Where anything went wrong, nobody knows what became of any verb of that name.
 for name, reason in pairs(broken) do
-  for place, named in ipairs(about) do
-    if named == name then answers[place] = { 'error', reason } end
+  for place, asked in ipairs(allAsked) do
+    if asked[2] == name then answers[place] = { 'error', reason } end
   end
 end
 return answers
