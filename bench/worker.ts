@@ -1,4 +1,4 @@
-/** One process of a benchmark: `worker.ts <contestant> <directory> <socket>`, told what to do by main.ts. */
+/** One process of a benchmark: `worker.ts <contestant> <directory> <socket> <port>`, told what to do by main.ts. */
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
@@ -7,8 +7,8 @@ import { CONTESTANTS, manyNames } from './lib/contestants.ts'
 import { quantile, sum } from './lib/numbers.ts'
 import { now, serve } from './lib/processes.ts'
 
-const [name = '', directory = '', socket = ''] = process.argv.slice(2)
-const contestant = await CONTESTANTS[name]!({ directory, socket })
+const [name = '', directory = '', socket = '', port = ''] = process.argv.slice(2)
+const contestant = await CONTESTANTS[name]!({ directory, socket, port: Number(port) })
 
 /** Lets timers and sockets have their turn between two batches: a store that answers at once would starve them. */
 const BATCH = 32

@@ -22,7 +22,9 @@ export function pinned(): Record<string, string> {
 
 function installed(name: string): string | undefined {
   try {
-    return (readJson(new URL(`node_modules/${name}/package.json`, folder)) as { version: string }).version
+    const { version } = readJson(new URL(`node_modules/${name}/package.json`, folder)) as { version: string }
+    // One of them has a v in its own.
+    return version.replace(/^v/, '')
   } catch {
     // Not there, or not whole: npm decides.
     return undefined

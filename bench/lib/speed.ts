@@ -15,6 +15,7 @@ const WARM_MS = 2000
 const OVERTAKE_NS = 1e6
 
 const MEMORY = ['memory:', 'async-mutex']
+const REDIS = ['redis:', 'redis: node-redis', 'bare ioredis', 'bare node-redis', 'redlock', 'redis-semaphore']
 const FILE = ['file:', 'proper-lockfile', 'live-mutex', 'bare log', 'bare node:sqlite']
 
 interface Greedy {
@@ -55,6 +56,17 @@ const SQLITE = [atMostThree('bare node:sqlite')]
 const STORE = [atMostThree('bare log'), ...SQLITE]
 /** `file:` puts many names on one line, so it must stand beside many rows in one transaction, too. */
 const SQLITE_MANY = [...SQLITE, atMostThree('bare node:sqlite, together')]
+
+/** How many times as long a pair takes on average. */
+const beside = (name: string, other: string, most: number): NonNullable<Plan['goals']>[number] => ({
+  text: `a pair of \`${name}\` beside one of ${other}, at most ${most}`,
+  value: (sheet) => {
+    const rates = sheet.values(name, 'rate')
+    return sheet.values(other, 'rate').map((rate, round) => rate / rates[round]!)
+  },
+  most,
+  unit: '×',
+})
 
 type Measure = (setup: Setup, name: string) => Promise<Sample>
 
@@ -162,6 +174,52 @@ export const SPEED: readonly (readonly [Plan, Measure])[] = [
       group: 'file',
       title: 'file W3T: the same, held for 0 or 1 ms, asked for again after 5 to 15 ms',
       contestants: FILE.filter((name) => !name.startsWith('bare')),
+      columns: CONTENDED,
+      cost: perOperation,
+    },
+    together(true),
+  ],
+  [
+    {
+      id: 'W1',
+      group: 'redis',
+      title: 'redis W1: one pair after the other',
+      contestants: REDIS,
+      columns: PAIRS,
+      cost: p50,
+      goals: [beside('redis:', 'bare ioredis', 1.25), beside('redis: node-redis', 'bare node-redis', 1.25)],
+    },
+    alone('pairs'),
+  ],
+  [
+    {
+      id: 'W2',
+      group: 'redis',
+      title: 'redis W2: 64 names at once',
+      contestants: REDIS,
+      columns: BURST,
+      cost: perOperation,
+      goals: [beside('redis:', 'bare ioredis', 0.67), beside('redis: node-redis', 'bare node-redis', 0.67)],
+    },
+    alone('burst'),
+  ],
+  [
+    {
+      id: 'W3',
+      group: 'redis',
+      title: 'redis W3: 4 processes × 4 tasks, one name, asked for again at once',
+      contestants: REDIS.filter((name) => !name.startsWith('bare')),
+      columns: CONTENDED,
+      cost: perOperation,
+    },
+    together(false),
+  ],
+  [
+    {
+      id: 'W3T',
+      group: 'redis',
+      title: 'redis W3T: the same, held for 0 or 1 ms, asked for again after 5 to 15 ms',
+      contestants: REDIS.filter((name) => !name.startsWith('bare')),
       columns: CONTENDED,
       cost: perOperation,
     },
