@@ -50,6 +50,9 @@ test('a holder that was stopped past its ttl finds out before its next guarded s
     const { signal } = lease
     // Guarded statements, one after the other; what the first one sees that does not run is kept.
     const work = (): void => {
+      // Read before the check: a process that is stopped between the check and the statement goes on with the statement,
+      // which is why a resource looks at fences.
+      const at = stage.now()
       try {
         check()
       } catch (error) {
@@ -63,7 +66,7 @@ test('a holder that was stopped past its ttl finds out before its next guarded s
         })
         return
       }
-      stage.kept.set('lastAt', stage.now())
+      stage.kept.set('lastAt', at)
       setTimeout(work, 1)
     }
     work()
