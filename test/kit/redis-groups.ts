@@ -33,18 +33,14 @@ export class SentinelGroup {
     return `redis+sentinel://${this.#sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`
   }
 
-  get sentinels(): readonly { readonly host: string; readonly port: number }[] {
-    return this.#sentinels.map(({ port }) => ({ host: '127.0.0.1', port }))
-  }
-
-  async primary(): Promise<RedisServer> {
+  async #primary(): Promise<RedisServer> {
     const port = await this.#primaryPort()
     return this.#servers.find((server) => server.port === port)!
   }
 
   /** The primary dies, and one of its replicas is made primary. */
   async failOver(): Promise<void> {
-    const old = await this.primary()
+    const old = await this.#primary()
     await old.kill()
     await eventually('another primary', async () => (await this.#primaryPort()) !== old.port)
   }

@@ -67,10 +67,6 @@ export class RedisServer {
     return `redis://127.0.0.1:${this.port}`
   }
 
-  get pid(): number {
-    return this.#process.pid!
-  }
-
   /** It stands still, and its connections stay. */
   freeze(): void {
     this.#process.kill('SIGSTOP')

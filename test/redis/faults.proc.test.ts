@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { redisAt } from '../../src/backends/redis/index.ts'
 import type { ConnectOptions, Lease, Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
 import { Proxy } from '../kit/proxy.ts'
@@ -154,22 +155,46 @@ test('a server that stands still for longer than the ttl: the lease has ended be
   await (await locks.acquire('x')).release()
 })
 
-test('an acquisition whose answer is lost rejects, and leaves nobody in the queue', async () => {
+test.each([
+  ['whose answer is lost', 'down'],
+  ['that arrives when its sender has given up', 'up'],
+] as const)('an acquisition %s rejects, and leaves nobody in the queue', async (_, way) => {
   const [locks, proxy] = await wired()
   await (await locks.acquire('warm')).release()
-  proxy.silence('down')
+  proxy.silence(way)
   await expect(locks.acquire('x')).rejects.toMatchObject({ code: 'UNREACHABLE' })
   proxy.heal()
   await (await locksAt(server.port).acquire('x', { wait: '10s' })).release()
 })
 
-test('a request that arrives when its sender has given up is undone', async () => {
-  const [locks, proxy] = await wired()
+test('a slow network: what is granted is held, and what would come too late is not handed out', async () => {
+  const [locks, proxy] = await wired({ requestTimeout: '3s' })
   await (await locks.acquire('warm')).release()
-  proxy.silence('up')
-  await expect(locks.acquire('x')).rejects.toMatchObject({ code: 'UNREACHABLE' })
-  proxy.heal()
-  await (await locksAt(server.port).acquire('x', { wait: '10s' })).release()
+  proxy.slow(300)
+  const lease = await locks.acquire('x', { ttl: '2s' })
+  await sleep(3000)
+  expect(lease.state).toBe('held')
+  expect(await lease.release()).toBe('released')
+  await expect(locks.tryAcquire('y', { ttl: '500ms' })).rejects.toMatchObject({ code: 'UNREACHABLE' })
+})
+
+test('whoever follows hears of changes again after the server has come back empty', async () => {
+  const backend = redisAt(server.url)
+  onTestFinished(() => backend.close())
+  let changes = 0
+  await backend.follow('lock:x', () => void (changes += 1))
+  await server.kill()
+  await server.start()
+  const locks = locksAt(server.port)
+  await expect
+    .poll(async () => {
+      await (await locks.acquire('x')).release()
+      const seen = changes
+      changes = 0
+      // Being reconnected is a hint as well; a hold and its end are two.
+      return seen
+    })
+    .toBe(2)
 })
 
 test('a user without rights is told so', async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Naming } from '../../src/backends/redis/keys.ts'
-import { parseRedisUrl } from '../../src/backends/redis/url.ts'
+import { SCHEMES, parseRedisUrl } from '../../src/backends/redis/url.ts'
+import { connect } from '../../src/index.ts'
 
 const single = { kind: 'single', tls: false, database: 0 }
 
@@ -83,4 +84,17 @@ test('a name is in its hash tag whatever characters it has, and is found again',
     expect(naming.nameOf(head)).toBe(name)
     for (const key of others) expect(naming.nameOf(key)).toBeUndefined()
   }
+})
+
+test('connect() knows the same schemes', () => {
+  for (const scheme of Object.keys(SCHEMES)) expect(() => connect(`${scheme}://h`)).not.toThrow()
+  expect(() => connect('redis+nonsense://h')).toThrow(
+    Object.keys(SCHEMES)
+      .map((each) => `${each}:`)
+      .join(', '),
+  )
+})
+
+test.each(['', 'a{b', 'a\n', '}'])('a prefix of %j is refused', (prefix) => {
+  expect(() => new Naming(prefix)).toThrow(expect.objectContaining({ code: 'MISCONFIGURED' }))
 })

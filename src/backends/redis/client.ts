@@ -5,6 +5,7 @@
  * changed: no command is defined, no database selected, and messages come over a connection of our own.
  */
 import { createHash } from 'node:crypto'
+import { BackendError } from '../../backend.ts'
 
 /** A script, and the name under which a server keeps it. */
 export interface Script {
@@ -63,13 +64,13 @@ export interface Client {
   close(): Promise<void>
 }
 
+/** @throws BackendError `MISCONFIGURED` if it is neither */
 export function clientOf(client: RedisLike): Client {
-  return 'defineCommand' in client ? new IoRedis(client) : new NodeRedis(client)
-}
-
-export function isRedisLike(value: unknown): value is RedisLike {
-  if (typeof value !== 'object' || value === null) return false
-  return ('defineCommand' in value && 'evalsha' in value) || ('evalSha' in value && 'duplicate' in value)
+  if (typeof client === 'object' && client !== null) {
+    if ('defineCommand' in client) return new IoRedis(client)
+    if ('evalSha' in client) return new NodeRedis(client)
+  }
+  throw new BackendError('MISCONFIGURED', 'redis() got no client; give one of ioredis or of node-redis')
 }
 
 /** Ask by name, and tell the script to the node that does not know it. */
@@ -80,6 +81,19 @@ async function ask<T>(bySha: () => Promise<T>, bySource: () => Promise<T>): Prom
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
     return bySource()
   }
+}
+
+/** The keys of one node. */
+async function* scanNode(
+  pattern: string,
+  command: (command: string, ...args: string[]) => Promise<unknown>,
+): AsyncGenerator<readonly string[]> {
+  let cursor = '0'
+  do {
+    const [next, keys] = (await command('SCAN', cursor, 'MATCH', pattern, 'COUNT', '1000')) as [string, string[]]
+    yield keys
+    cursor = next
+  } while (cursor !== '0')
 }
 
 /** Whatever `act` does, but not the first time. */
@@ -93,7 +107,6 @@ function afterFirst(act: () => void): () => void {
 
 interface IoRedisConnection extends IoRedisLike {
   on(event: string, listener: (...args: never[]) => void): unknown
-  connect(): Promise<void>
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
   disconnect(): void
@@ -128,13 +141,8 @@ class IoRedis implements Client {
     // A client may be set to put something before each key; it does not take it away from an answer.
     const { keyPrefix = '' } = this.#client.options ?? {}
     for (const node of this.#primaries()) {
-      let cursor = '0'
-      do {
-        const match = keyPrefix + pattern
-        const [next, keys] = (await node.call('SCAN', cursor, 'MATCH', match, 'COUNT', '1000')) as [string, string[]]
+      for await (const keys of scanNode(keyPrefix + pattern, (command, ...args) => node.call(command, ...args)))
         yield keys.map((key) => key.slice(keyPrefix.length))
-        cursor = next
-      } while (cursor !== '0')
     }
   }
 
@@ -171,7 +179,7 @@ interface NodeRedisConnection extends NodeRedisLike {
   destroy(): void
   unref?(): void
   sendCommand?(args: string[]): Promise<unknown>
-  readonly masters?: readonly { readonly client?: NodeRedisConnection | Promise<NodeRedisConnection> }[]
+  readonly masters?: readonly unknown[]
   nodeClient?(node: unknown): NodeRedisConnection | Promise<NodeRedisConnection>
 }
 
@@ -197,15 +205,7 @@ class NodeRedis implements Client {
   }
 
   async *scan(pattern: string): AsyncGenerator<readonly string[]> {
-    for (const node of await this.#primaries()) {
-      let cursor = '0'
-      do {
-        const command = ['SCAN', cursor, 'MATCH', pattern, 'COUNT', '1000']
-        const [next, keys] = (await node.sendCommand!(command)) as [string, string[]]
-        yield keys
-        cursor = next
-      } while (cursor !== '0')
-    }
+    for (const node of await this.#primaries()) yield* scanNode(pattern, (...words) => node.sendCommand!(words))
   }
 
   async subscriber(events: SubscriberEvents): Promise<Subscriber> {

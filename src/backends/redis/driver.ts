@@ -92,26 +92,7 @@ export class Driver implements Client {
 
   async #connect(): Promise<Client> {
     const driver = await load()
-    const { kind, tls, addresses, path, master, username, password, database } = this.#location
-    const own = {
-      ...CAREFUL,
-      ...(tls ? { tls: {} } : {}),
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-    }
-    const [first] = addresses
-    const client =
-      kind === 'cluster'
-        ? new driver.Cluster([...addresses], {
-            lazyConnect: true,
-            redisOptions: own,
-            clusterRetryStrategy: CAREFUL.retryStrategy,
-          })
-        : kind === 'sentinel'
-          ? new driver.Redis({ ...own, db: database, sentinels: [...addresses], name: master! })
-          : kind === 'unix'
-            ? new driver.Redis({ ...own, db: database, path: path! })
-            : new driver.Redis({ ...own, db: database, ...first! })
+    const client = clientAt(driver, this.#location)
     // Without a listener it is printed.
     client.on('error', (error: Error) => (this.#trouble = error))
     client.on('ready', () => (this.#trouble = undefined))
@@ -122,7 +103,30 @@ export class Driver implements Client {
   }
 }
 
-async function load(): Promise<{ Redis: typeof Redis; Cluster: typeof Cluster }> {
+interface IoRedisModule {
+  readonly Redis: typeof Redis
+  readonly Cluster: typeof Cluster
+}
+
+function clientAt(driver: IoRedisModule, location: Location): Redis | Cluster {
+  const { kind, tls, addresses, path, master, username, password, database: db } = location
+  const login = { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) }
+  const own = { ...CAREFUL, ...(tls ? { tls: {} } : {}), ...login }
+  switch (kind) {
+    case 'single':
+      return new driver.Redis({ ...own, db, ...addresses[0]! })
+    case 'unix':
+      return new driver.Redis({ ...own, db, path: path! })
+    case 'sentinel':
+      return new driver.Redis({ ...own, db, sentinels: [...addresses], name: master! })
+    case 'cluster': {
+      const { lazyConnect, retryStrategy } = CAREFUL
+      return new driver.Cluster([...addresses], { lazyConnect, clusterRetryStrategy: retryStrategy, redisOptions: own })
+    }
+  }
+}
+
+async function load(): Promise<IoRedisModule> {
   try {
     return await import('ioredis')
   } catch (cause) {

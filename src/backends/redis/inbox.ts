@@ -6,29 +6,38 @@
  */
 import type { Wake } from '../../backend.ts'
 import { Wakes } from '../../queue/wakes.ts'
+import type { Timer } from '../../runtime.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Client, Subscriber } from './client.ts'
 import type { Naming } from './keys.ts'
 
 /** A subscription that is not confirmed by then is not waited for: wakes will come late, and timers ask meanwhile. */
 const PATIENCE_MS = 1000
+/** How long a name says when it changes, after somebody has asked for it, and how soon it is asked for again. */
+const FOLLOWED_MS = 60_000
+const FOLLOW_AGAIN_MS = FOLLOWED_MS / 3
 
 export class Inbox {
   /** The channel that is put down with an entry. */
   readonly channel: string
   readonly #client: Client
   readonly #naming: Naming
+  readonly #askToTell: (name: string, lastingMs: number) => Promise<unknown>
   readonly #wakes = new Wakes()
   readonly #tags = new Map<string, { readonly tag: string; watchers: number }>()
-  readonly #follows = new Map<string, number>()
+  readonly #followed = new Map<string, { followers: number; timer: Timer | undefined }>()
+  /** Channels that were asked for, until it fails; and those that stand. */
+  readonly #asked = new Map<string, Promise<void>>()
+  readonly #standing = new Set<string>()
   #lastTag = 0
   #subscriber: Promise<Subscriber> | undefined
-  #subscribed: Promise<void> | undefined
   #closed = false
 
-  constructor(client: Client, naming: Naming) {
+  /** @param askToTell ask the server to say for so long when the holders of a name change */
+  constructor(client: Client, naming: Naming, askToTell: (name: string, lastingMs: number) => Promise<unknown>) {
     this.#client = client
     this.#naming = naming
+    this.#askToTell = askToTell
     this.channel = naming.inbox(realRuntime.token())
   }
 
@@ -43,59 +52,92 @@ export class Inbox {
     const { tag } = known ?? { tag: String((this.#lastTag += 1)) }
     this.#tags.set(id, { tag, watchers: (known?.watchers ?? 0) + 1 })
     const unwatch = this.#wakes.watch(tag, wake)
-    let done = false
-    await this.#ready()
-    return () => {
-      if (done) return
-      done = true
+    await this.#hearOn(this.channel)
+    return once(() => {
       unwatch()
       const left = this.#tags.get(id)
       if (left && left.watchers > 1) left.watchers -= 1
       else this.#tags.delete(id)
-    }
+    })
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {
     if (this.#closed) return () => {}
     const channel = this.#naming.changes(name)
     const unfollow = this.#wakes.follow(channel, wake)
-    const followers = this.#follows.get(channel) ?? 0
-    this.#follows.set(channel, followers + 1)
-    if (followers === 0) await this.#patiently(this.#connect().then((subscriber) => subscriber.subscribe(channel)))
-    let done = false
-    return () => {
-      if (done) return
-      done = true
+    const followed = this.#followed.get(name) ?? { followers: 0, timer: undefined }
+    this.#followed.set(name, followed)
+    followed.followers += 1
+    await this.#hearOn(channel)
+    if (!followed.timer) await this.#keepTelling(name)
+    return once(() => {
       unfollow()
-      const left = (this.#follows.get(channel) ?? 1) - 1
-      if (left > 0) return void this.#follows.set(channel, left)
-      this.#follows.delete(channel)
+      followed.followers -= 1
+      if (followed.followers > 0) return
+      followed.timer?.cancel()
+      this.#followed.delete(name)
+      this.#asked.delete(channel)
+      this.#standing.delete(channel)
       void this.#subscriber?.then((subscriber) => subscriber.unsubscribe(channel)).catch(() => {})
-    }
+    })
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#wakes.clear()
+    for (const { timer } of this.#followed.values()) timer?.cancel()
+    this.#followed.clear()
     await this.#subscriber?.then((subscriber) => subscriber.close()).catch(() => {})
   }
 
-  /** The channel of this process is subscribed to, or there was no answer. */
-  async #ready(): Promise<void> {
-    this.#subscribed ??= this.#connect()
-      .then((subscriber) => subscriber.subscribe(this.channel))
-      .catch((error: unknown) => {
-        this.#subscribed = undefined
-        throw error
-      })
-    await this.#patiently(this.#subscribed)
+  /** Once now, and again while somebody follows. A hint: where it is not taken, those who follow have their timers. */
+  async #keepTelling(name: string): Promise<void> {
+    const followed = this.#followed.get(name)
+    if (!followed) return
+    followed.timer?.cancel()
+    followed.timer = realRuntime.after(FOLLOW_AGAIN_MS, () => void this.#keepTelling(name))
+    await this.#askToTell(name, FOLLOWED_MS).catch(() => {})
   }
 
-  #connect(): Promise<Subscriber> {
+  /** Subscribe to a channel, unless that was done. Waits for it, but not for ever; what stands later is news. */
+  async #hearOn(channel: string): Promise<void> {
+    if (this.#standing.has(channel)) return
+    let late = false
+    const subscription = this.#subscribed(channel).then(
+      () => late && this.#wakes.wakeAll(),
+      () => {},
+    )
+    let timer: Timer | undefined
+    const patience = new Promise<void>((resolve) => {
+      timer = realRuntime.after(PATIENCE_MS, resolve)
+      timer.keepAlive(true)
+    })
+    await Promise.race([subscription, patience.then(() => (late = true))])
+    timer?.cancel()
+  }
+
+  #subscribed(channel: string): Promise<void> {
+    const known = this.#asked.get(channel)
+    if (known) return known
+    const asked = this.#connected()
+      .then((subscriber) => subscriber.subscribe(channel))
+      .then(() => {
+        if (this.#asked.get(channel) === asked) this.#standing.add(channel)
+      })
+      .catch((error: unknown) => {
+        // Whoever comes next tries again.
+        this.#asked.delete(channel)
+        throw error
+      })
+    this.#asked.set(channel, asked)
+    return asked
+  }
+
+  #connected(): Promise<Subscriber> {
     this.#subscriber ??= this.#client
       .subscriber({
         message: (channel, message) => this.#hear(channel, message),
-        reconnected: () => this.#wakes.wakeAll(),
+        reconnected: () => this.#reconnected(),
       })
       .then(async (subscriber) => {
         if (this.#closed) await subscriber.close()
@@ -108,28 +150,23 @@ export class Inbox {
     return this.#subscriber
   }
 
-  /** Wait for a subscription, but not for ever; what comes later is news. */
-  async #patiently(subscription: Promise<void>): Promise<void> {
-    let late = false
-    await new Promise<void>((resolve) => {
-      const timer = realRuntime.after(PATIENCE_MS, () => {
-        late = true
-        resolve()
-      })
-      timer.keepAlive(true)
-      subscription
-        .then(() => late && this.#wakes.wakeAll())
-        .catch(() => {})
-        .finally(() => {
-          timer.cancel()
-          resolve()
-        })
-    })
+  #reconnected(): void {
+    this.#wakes.wakeAll()
+    // Perhaps to a server that does not know who follows what.
+    for (const name of this.#followed.keys()) void this.#keepTelling(name)
   }
 
   #hear(channel: string, message: string): void {
     if (channel !== this.channel) return this.#wakes.change(channel)
     const [tag = '', fence] = message.split(' ')
     this.#wakes.wake(tag, fence === undefined ? undefined : { held: BigInt(fence) })
+  }
+}
+
+function once(act: () => void): () => void {
+  let done = false
+  return () => {
+    if (!done) act()
+    done = true
   }
 }

@@ -5,10 +5,10 @@
  */
 import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
-import type { Timer } from '../../runtime.ts'
-import { realRuntime } from '../../runtime.ts'
+import type { Looked } from './answer.ts'
+import { done, standing, viewOf } from './answer.ts'
 import type { Client, RedisLike, Script } from './client.ts'
-import { clientOf, isRedisLike, scriptOf } from './client.ts'
+import { clientOf, scriptOf } from './client.ts'
 import { diagnose } from './diagnose.ts'
 import { Driver } from './driver.ts'
 import { redisError } from './errors.ts'
@@ -42,8 +42,6 @@ export interface RedisOptions {
  * ```
  */
 export function redis(client: RedisLike, options: RedisOptions = {}): RedisBackend {
-  if (!isRedisLike(client))
-    throw new BackendError('MISCONFIGURED', 'redis() got no client; give one of ioredis or of node-redis')
   return new RedisBackend(clientOf(client), options)
 }
 
@@ -65,10 +63,6 @@ interface Scripts {
 
 const SCRIPTS: Scripts = { joins: scriptOf(QUEUE), others: scriptOf(`#!lua flags=allow-oom\n${QUEUE}`) }
 
-/** How long a name says when it changes, after somebody has asked for it, and how soon it is asked for again. */
-const FOLLOWED_MS = 3_600_000
-const FOLLOW_AGAIN_MS = FOLLOWED_MS / 3
-
 export class RedisBackend implements Backend {
   readonly kind = 'redis'
   readonly supports: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
@@ -83,7 +77,9 @@ export class RedisBackend implements Backend {
   constructor(client: Client, { keyPrefix = 'holdfast' }: RedisOptions = {}, scripts: Scripts = SCRIPTS) {
     this.#client = client
     this.#naming = new Naming(keyPrefix)
-    this.#inbox = new Inbox(client, this.#naming)
+    this.#inbox = new Inbox(client, this.#naming, (name, lastingMs) =>
+      this.#ask(this.#joins, name, 'follow', micros(lastingMs)),
+    )
     this.#joins = new Lane(client, scripts.joins, this.#naming)
     this.#others = new Lane(client, scripts.others, this.#naming)
   }
@@ -126,22 +122,8 @@ export class RedisBackend implements Backend {
     return this.#inbox.watch(claim.id, wake)
   }
 
-  async follow(name: string, wake: () => void): Promise<() => void> {
-    const unfollow = await this.#inbox.follow(name, wake)
-    let timer: Timer | undefined
-    let done = false
-    const ask = async (): Promise<void> => {
-      timer = realRuntime.after(FOLLOW_AGAIN_MS, () => void ask())
-      // A hint: if it is not taken, those who follow have their own timers.
-      await this.#ask(this.#joins, name, 'follow', micros(FOLLOWED_MS)).catch(() => {})
-      if (done) timer.cancel()
-    }
-    await ask()
-    return () => {
-      done = true
-      timer?.cancel()
-      unfollow()
-    }
+  follow(name: string, wake: () => void): Promise<() => void> {
+    return this.#inbox.follow(name, wake)
   }
 
   async *inspect(prefix: string): AsyncGenerator<QueueView> {
@@ -187,83 +169,6 @@ function closed(): BackendError {
   return new BackendError('CLOSED', 'this redis backend was closed')
 }
 
-function millis(micros: Numeric): number {
-  return Number(micros) / 1000
-}
-
-function done(answer: unknown): boolean {
-  return Number(answer) === 1
-}
-
 function micros(ms: number): number {
   return Math.ceil(ms * 1000)
-}
-
-/** A client may be set to answer numbers as text. */
-type Numeric = number | string
-
-type Answer =
-  | readonly ['held', fence: Numeric, ttl: Numeric]
-  | readonly ['waiting', fence: Numeric, ttl: Numeric, ahead: Numeric, retryAfter: Numeric]
-  | readonly ['refused', reason: 'held' | 'full' | 'capacity', retryAfter: Numeric, capacity: Numeric, holder: string]
-  | readonly ['lost']
-
-function standing(said: unknown): Standing | Renewal {
-  const answer = said as Answer
-  switch (answer[0]) {
-    case 'held':
-      return { state: 'held', fence: BigInt(answer[1]), ttlMs: millis(answer[2]) }
-    case 'waiting': {
-      const [, fence, ttl, ahead, retryAfter] = answer
-      return {
-        state: 'waiting',
-        fence: BigInt(fence),
-        ttlMs: millis(ttl),
-        ahead: Number(ahead),
-        retryAfterMs: millis(retryAfter),
-      }
-    }
-    case 'refused': {
-      const [, reason, retryAfter, capacity, holder] = answer
-      return {
-        state: 'refused',
-        reason,
-        retryAfterMs: Number(retryAfter) < 0 ? Infinity : millis(retryAfter),
-        ...(holder === '' ? {} : { holder }),
-        ...(reason === 'capacity' ? { capacity: Number(capacity) } : {}),
-      }
-    }
-    case 'lost':
-      return { state: 'lost' }
-  }
-}
-
-type Looked = readonly [capacity: Numeric, holders: Numeric, entries: readonly LookedEntry[]]
-type LookedEntry = readonly [
-  fence: Numeric,
-  weight: Numeric,
-  age: Numeric,
-  held: Numeric,
-  ttl: Numeric,
-  lingering: Numeric,
-  info: string,
-]
-
-function viewOf(name: string, [capacity, holders, entries]: Looked): QueueView | undefined {
-  if (entries.length === 0) return undefined
-  const seats = entries.map(([fence, weight, age, held, ttl, lingering, info]) => ({
-    fence: BigInt(fence),
-    weight: Number(weight),
-    ageMs: millis(age),
-    ttlMs: millis(ttl),
-    lingering: done(lingering),
-    ...(Number(held) < 0 ? {} : { heldMs: millis(held) }),
-    ...(info === '' ? {} : { info }),
-  }))
-  return {
-    name,
-    capacity: Number(capacity),
-    holders: seats.slice(0, Number(holders)),
-    waiters: seats.slice(Number(holders)),
-  }
 }

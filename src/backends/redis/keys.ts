@@ -1,12 +1,17 @@
 /** What the keys and channels of a name are called. All keys of one name lie in one slot of a cluster. */
 
+import { BackendError } from '../../backend.ts'
+
 /** head, order, ends, seats: see `script.ts`. */
 export type Keys = readonly [head: string, order: string, ends: string, seats: string]
 
 export class Naming {
   readonly #prefix: string
 
+  /** @throws BackendError `MISCONFIGURED`: a brace in the prefix would be taken for the hash tag */
   constructor(prefix: string) {
+    if (typeof prefix !== 'string' || !/^[^{}\p{Cc}]+$/u.test(prefix))
+      throw new BackendError('MISCONFIGURED', 'keyPrefix must be a text without braces and control characters')
     this.#prefix = prefix
   }
 

@@ -52,7 +52,13 @@ local function alone(head, asked)
   local answer
   if verb == 'join' then
     if mine then return { 'held', fence, ends - now } end
-    if mode == ALONE then return end
+    if mode == ALONE then
+      -- A try that finds no room changes nothing.
+      if asked[8] == 0 and asked[5] == capacity and weight + asked[4] > capacity then
+        return { 'refused', 'held', ends + (lingering == 0 and delay or 0) - now, capacity, info }
+      end
+      return
+    end
     id, weight, capacity, ttl, waitTtl = asked[3], asked[4], asked[5], asked[6], asked[7]
     delay, inbox, tag, info = asked[10], asked[11], asked[12], asked[13]
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
@@ -146,16 +152,18 @@ local function load(first)
     followed = 0, dirty = false, changed = false, granted = {} }
   local raw = call('GET', q.head)
   if not raw then return q end
-  local format, mode, last, followed, capacity, b, c, d, e, f, g, h, i, j, k, l, m = unpackAll(raw)
+  local format, mode, last, followed, capacity = unpackAll(raw)
   if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
   q.last, q.followed, q.capacity = last, followed, capacity
   if mode == ALONE then
-    q.count, q.holders, q.weight, q.dirty = 1, 1, e, true
+    local _, _, _, _, _, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info = unpackAll(raw)
+    q.count, q.holders, q.weight, q.dirty = 1, 1, weight, true
     call('DEL', q.order, q.ends, q.seats)
-    insert(q, { id = b, ends = c, fence = d, weight = e, ttl = f, waitTtl = g, delay = h, joined = i, held = i,
-      lingering = j, inbox = k, tag = l, info = m })
+    insert(q, { id = id, ends = ends, fence = fence, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
+      joined = joined, held = joined, lingering = lingering, inbox = inbox, tag = tag, info = info })
   elseif mode == CROWDED then
-    q.count, q.holders, q.weight, q.earliest, q.expires = b, c, d, e, f
+    local _, _, _, _, _, count, holders, weight, earliest, expires = unpackAll(raw)
+    q.count, q.holders, q.weight, q.earliest, q.expires = count, holders, weight, earliest, expires
     if call('ZCARD', q.order) ~= q.count then
       -- The server forgot a part of it: whoever was in there is told so by the next renewal.
       call('DEL', q.order, q.ends, q.seats)

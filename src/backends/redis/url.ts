@@ -25,7 +25,7 @@ export interface Location {
 }
 
 /** What each scheme is: the first way to write it is the one that messages show. */
-const SCHEMES = {
+export const SCHEMES = {
   redis: { kind: 'single', tls: false, port: 6379 },
   rediss: { kind: 'single', tls: true, port: 6379 },
   valkey: { kind: 'single', tls: false, port: 6379 },

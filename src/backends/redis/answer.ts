@@ -1,0 +1,80 @@
+/** What the script answers, in the words of the contract. */
+import type { QueueView, Renewal, Standing } from '../../backend.ts'
+
+/** A client may be set to answer numbers as text. */
+type Numeric = number | string
+
+type Answer =
+  | readonly ['held', fence: Numeric, ttl: Numeric]
+  | readonly ['waiting', fence: Numeric, ttl: Numeric, ahead: Numeric, retryAfter: Numeric]
+  | readonly ['refused', reason: 'held' | 'full' | 'capacity', retryAfter: Numeric, capacity: Numeric, holder: string]
+  | readonly ['lost']
+
+export function standing(said: unknown): Standing | Renewal {
+  const answer = said as Answer
+  switch (answer[0]) {
+    case 'held':
+      return { state: 'held', fence: BigInt(answer[1]), ttlMs: millis(answer[2]) }
+    case 'waiting': {
+      const [, fence, ttl, ahead, retryAfter] = answer
+      return {
+        state: 'waiting',
+        fence: BigInt(fence),
+        ttlMs: millis(ttl),
+        ahead: Number(ahead),
+        retryAfterMs: millis(retryAfter),
+      }
+    }
+    case 'refused': {
+      const [, reason, retryAfter, capacity, holder] = answer
+      return {
+        state: 'refused',
+        reason,
+        retryAfterMs: Number(retryAfter) < 0 ? Infinity : millis(retryAfter),
+        ...(holder === '' ? {} : { holder }),
+        ...(reason === 'capacity' ? { capacity: Number(capacity) } : {}),
+      }
+    }
+    case 'lost':
+      return { state: 'lost' }
+  }
+}
+
+export type Looked = readonly [capacity: Numeric, holders: Numeric, entries: readonly LookedEntry[]]
+type LookedEntry = readonly [
+  fence: Numeric,
+  weight: Numeric,
+  age: Numeric,
+  held: Numeric,
+  ttl: Numeric,
+  lingering: Numeric,
+  info: string,
+]
+
+export function viewOf(name: string, [capacity, holders, entries]: Looked): QueueView | undefined {
+  if (entries.length === 0) return undefined
+  const seats = entries.map(([fence, weight, age, held, ttl, lingering, info]) => ({
+    fence: BigInt(fence),
+    weight: Number(weight),
+    ageMs: millis(age),
+    ttlMs: millis(ttl),
+    lingering: done(lingering),
+    ...(Number(held) < 0 ? {} : { heldMs: millis(held) }),
+    ...(info === '' ? {} : { info }),
+  }))
+  return {
+    name,
+    capacity: Number(capacity),
+    holders: seats.slice(0, Number(holders)),
+    waiters: seats.slice(Number(holders)),
+  }
+}
+
+function millis(micros: Numeric): number {
+  return Number(micros) / 1000
+}
+
+/** Of a verb that says whether it found what it was asked for. */
+export function done(answer: unknown): boolean {
+  return Number(answer) === 1
+}
