@@ -59,10 +59,13 @@ export interface Waiting {
   readonly retryAfterMs: number
 }
 
-/** It was not put in. `held`: no room, and it would not wait; `full`: too many waiters; `capacity`: others count differently. */
+/**
+ * It was not put in. `held`: no room, and it would not wait; `full`: too many waiters; `capacity`: others count
+ * differently; `quarantine`: the coordinator has forgotten what it granted, and waits until that is over.
+ */
 export interface Refused {
   readonly state: 'refused'
-  readonly reason: 'held' | 'full' | 'capacity'
+  readonly reason: 'held' | 'full' | 'capacity' | 'quarantine'
   readonly retryAfterMs: number
   /** The info of the entry at the front of the queue. */
   readonly holder?: string

@@ -59,10 +59,19 @@ const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backen
   ],
   ['file', (url) => file(fileOptions(url))],
   ...REDIS_SCHEMES.map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
+  ['redlock', redlockAt],
+  ['redlocks', redlockAt],
 ])
 
 /** The queue is on the server, whichever it is. */
 const ON_REDIS: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
+
+/** No queue goes across nodes, and only exclusive holders have fences there. */
+const ON_A_QUORUM: Supports = { queue: false, sharing: 'none', fence: 'durable', wake: true }
+
+function redlockAt(url: string): Backend {
+  return new Later('redlock', ON_A_QUORUM, async () => (await import('./backends/redlock/index.ts')).redlockAt(url))
+}
 
 function redisThrough(client: RedisLike): Backend {
   return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redis(client))

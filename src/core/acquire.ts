@@ -110,9 +110,17 @@ function checkRefusal(session: Session, request: Request, refusal: Refused, sinc
   if (refusal.reason === 'capacity')
     throw new CapacityMismatchError(name, request.capacity, refusal.capacity ?? request.capacity)
   if (refusal.reason === 'full') throw new QueueFullError(name, request.waitersMax ?? 0)
-  if (waitMs === 0) throw new HeldError(name, describeWho(refusal.holder))
+  if (waitMs === 0)
+    throw refusal.reason === 'quarantine'
+      ? inQuarantine(name, refusal.retryAfterMs)
+      : new HeldError(name, describeWho(refusal.holder))
   const waitedMs = session.clock.now() - since
   if (waitedMs >= waitMs) throw new WaitTimeoutError(name, waitedMs, undefined)
+}
+
+function inQuarantine(name: string, leftMs: number): UnreachableError {
+  const text = `the coordinator has forgotten what it granted, or is new, and grants nothing for ${seconds(leftMs)}`
+  return new UnreachableError(name, `"${name}": ${text}`)
 }
 
 /** After a refusal: wait for a time at which it makes sense to ask again. */

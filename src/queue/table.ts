@@ -17,7 +17,7 @@ import type { Claim, Entry, EntryView, QueueView, Refused, Renewal, Standing } f
 export interface Seat {
   readonly name: string
   readonly id: string
-  readonly fence: number
+  fence: number
   weight: number
   readonly ttlMs: number
   readonly waitTtlMs: number
@@ -173,6 +173,28 @@ export class Table {
     seat.info = info
     if (seat.heldAt !== undefined) this.changed.add(queue.name)
     return true
+  }
+
+  /** The fence of a holder that stands alone is this one, and all that come are larger. */
+  confirm(claim: Claim, fence: number, now: Moment): Renewal {
+    const queue = this.#pruned(claim.name, now.monotonicMs)
+    const seat = this.#seatOf(claim)
+    if (!queue || !seat || queue.seats.length > 1) return LOST
+    seat.fence = fence
+    this.raiseFence(fence)
+    return standing(queue, seat, now.monotonicMs)
+  }
+
+  /** `join` with a fence that was drawn elsewhere, if nobody is in the queue. */
+  seed(entry: Entry, fence: number, now: Moment): Standing {
+    const queue = this.#pruned(entry.name, now.monotonicMs)
+    const known = this.#seatOf(entry)
+    if (queue) return known ? standing(queue, known, now.monotonicMs) : refused('held', queue, now.monotonicMs)
+    const home = this.#open(entry.name, entry.capacity)
+    const seat = this.#sit(home, entry, now, undefined)
+    seat.fence = fence
+    this.raiseFence(fence)
+    return standing(home, seat, now.monotonicMs)
   }
 
   evict(name: string, fence: number, now: Moment): boolean {

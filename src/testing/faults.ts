@@ -9,11 +9,12 @@
  */
 import { BackendError } from '../backend.ts'
 import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../backend.ts'
+import type { Memory, Node } from '../quorum/node.ts'
 import type { Runtime } from '../runtime.ts'
 import { realRuntime } from '../runtime.ts'
 
-/** What a plan is asked about: the verbs of the contract, and the messages of `watch` (a wake) and of `follow` (a change). */
-export type Verb = Exclude<keyof Backend, 'kind' | 'supports'> | 'wake' | 'change'
+/** What a plan is asked about: the verbs of the contract and of nodes, and the messages of `watch` (a wake) and of `follow` (a change). */
+export type Verb = Exclude<keyof Node, 'kind' | 'supports'> | 'wake' | 'change'
 
 /** Which entry or name a call is about. `id` where there is an entry; the name is the prefix of `inspect`, `''` for none. */
 export interface Target {
@@ -73,6 +74,12 @@ export function faulty(backend: Backend, plan: Plan | Preset, options: FaultyOpt
   return new Faulty(backend, typeof plan === 'string' ? preset(plan, runtime) : plan, runtime)
 }
 
+/** The same before a node of a quorum. */
+export function faultyNode(node: Node, plan: Plan | Preset, options: FaultyOptions = {}): Node {
+  const runtime = options.runtime ?? realRuntime
+  return new FaultyNode(node, typeof plan === 'string' ? preset(plan, runtime) : plan, runtime)
+}
+
 /** The plan behind a one-word preset, to be mixed into a plan of one's own. */
 export function preset(name: Preset, runtime: Runtime = realRuntime): Plan {
   const upTo = (ms: number): number => runtime.random() * ms
@@ -123,31 +130,31 @@ class Faulty implements Backend {
   }
 
   join(entry: Entry): Promise<Standing> {
-    return this.#carry('join', entry, () => this.#inner.join(entry))
+    return this.carry('join', entry, () => this.#inner.join(entry))
   }
 
   renew(claim: Claim, ttlMs: number): Promise<Renewal> {
-    return this.#carry('renew', claim, () => this.#inner.renew(claim, ttlMs))
+    return this.carry('renew', claim, () => this.#inner.renew(claim, ttlMs))
   }
 
   leave(claim: Claim, options?: { readonly lingerMs?: number }): Promise<boolean> {
-    return this.#carry('leave', claim, () => this.#inner.leave(claim, options))
+    return this.carry('leave', claim, () => this.#inner.leave(claim, options))
   }
 
   lighten(claim: Claim, weight: number): Promise<Renewal> {
-    return this.#carry('lighten', claim, () => this.#inner.lighten(claim, weight))
+    return this.carry('lighten', claim, () => this.#inner.lighten(claim, weight))
   }
 
   describe(claim: Claim, info: string): Promise<boolean> {
-    return this.#carry('describe', claim, () => this.#inner.describe(claim, info))
+    return this.carry('describe', claim, () => this.#inner.describe(claim, info))
   }
 
   evict(name: string, fence: bigint): Promise<boolean> {
-    return this.#carry('evict', { name }, () => this.#inner.evict(name, fence))
+    return this.carry('evict', { name }, () => this.#inner.evict(name, fence))
   }
 
   diagnose(): Promise<readonly Finding[]> {
-    return this.#carry('diagnose', { name: '' }, () => this.#inner.diagnose())
+    return this.carry('diagnose', { name: '' }, () => this.#inner.diagnose())
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
@@ -163,7 +170,7 @@ class Faulty implements Backend {
   }
 
   async *inspect(prefix: string): AsyncGenerator<QueueView> {
-    yield* await this.#carry('inspect', { name: prefix }, async () => {
+    yield* await this.carry('inspect', { name: prefix }, async () => {
       const views: QueueView[] = []
       for await (const view of this.#inner.inspect(prefix)) views.push(view)
       return views
@@ -171,11 +178,11 @@ class Faulty implements Backend {
   }
 
   close(): Promise<void> {
-    return this.#carry('close', { name: '' }, () => this.#inner.close())
+    return this.carry('close', { name: '' }, () => this.#inner.close())
   }
 
   /** A call there and back. */
-  async #carry<T>(verb: Verb, target: Target, call: () => Promise<T>): Promise<T> {
+  protected async carry<T>(verb: Verb, target: Target, call: () => Promise<T>): Promise<T> {
     const fault = this.#next(verb, target)
     if (!fault) return call()
     await this.#pass(fault.requestMs)
@@ -236,5 +243,30 @@ class Faulty implements Backend {
     if (ms === 0) return
     // What is on its way keeps the process alive, as an open socket would.
     await new Promise<void>((resolve) => this.#runtime.after(ms, resolve).keepAlive(true))
+  }
+}
+
+class FaultyNode extends Faulty implements Node {
+  readonly #node: Node
+
+  constructor(node: Node, plan: Plan, runtime: Runtime) {
+    super(node, plan, runtime)
+    this.#node = node
+  }
+
+  confirm(claim: Claim, fence: bigint): Promise<Renewal> {
+    return this.carry('confirm', claim, () => this.#node.confirm(claim, fence))
+  }
+
+  seed(entry: Entry, fence: bigint): Promise<Standing> {
+    return this.carry('seed', entry, () => this.#node.seed(entry, fence))
+  }
+
+  recall(): Promise<Memory> {
+    return this.carry('recall', { name: '' }, () => this.#node.recall())
+  }
+
+  admit(incarnation: string, top: bigint): Promise<boolean> {
+    return this.carry('admit', { name: '' }, () => this.#node.admit(incarnation, top))
   }
 }

@@ -53,6 +53,20 @@ test.each([
   expect(await client.ping()).toBe('PONG')
 })
 
+test('close() does not wait for a server that is away', async () => {
+  const away = await RedisServer.start()
+  const client = createClient({ url: away.url })
+  client.on('error', () => {})
+  await client.connect()
+  await away.kill()
+  onTestFinished(() => client.destroy())
+  onTestFinished(() => away.end())
+  const backend = redis(client)
+  const unfollow = backend.follow('x', () => {})
+  await backend.close()
+  await unfollow
+})
+
 test('what is no client is an error that says so', () => {
   expect(() => redis({} as never)).toThrow(expect.objectContaining({ code: 'MISCONFIGURED' }))
 })

@@ -105,7 +105,11 @@ class Pair {
 
   constructor(name: string) {
     this.#name = name
-    this.#backend = new RedisBackend(clientOf(client), {}, { joins: scriptOf(staged), others: scriptOf(staged) })
+    this.#backend = new RedisBackend(
+      clientOf(client),
+      {},
+      { scripts: { joins: scriptOf(staged), others: scriptOf(staged) } },
+    )
   }
 
   async take(step: Step): Promise<void> {

@@ -5,16 +5,19 @@
  * it in tests, in single-process programs, and as the coordinator of a simulation.
  */
 import { BackendError } from '../../backend.ts'
-import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
+import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import type { Moment } from '../../queue/table.ts'
 import { Table } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
+import type { Memory, Node } from '../../quorum/node.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Clocks } from '../../runtime.ts'
 
 export interface MemoryOptions {
   /** The coordinator's clock; the process's own unless a simulation brings one. */
   readonly clocks?: Clocks
+  /** As a node of a quorum that has lost its memory: grant nothing for so long, and then until admitted. */
+  readonly quarantineMs?: number
 }
 
 /**
@@ -29,24 +32,32 @@ export interface MemoryOptions {
  * ```
  */
 export function memory(options: MemoryOptions = {}): MemoryBackend {
-  return new MemoryBackend(options.clocks ?? realRuntime)
+  return new MemoryBackend(options)
 }
 
-export class MemoryBackend implements Backend {
+export class MemoryBackend implements Node {
   readonly kind = 'memory'
   readonly supports: Supports = { queue: true, sharing: 'permits', fence: 'volatile', wake: true }
 
   readonly #clocks: Clocks
   readonly #table = new Table()
   readonly #wakes = new Wakes()
+  readonly #incarnation: string = realRuntime.token()
+  /** When the quarantine may end; `undefined`: it has. */
+  #quarantineUntil: number | undefined
   #closed = false
 
-  constructor(clocks: Clocks) {
+  constructor({ clocks = realRuntime, quarantineMs }: MemoryOptions) {
     this.#clocks = clocks
+    this.#quarantineUntil = quarantineMs === undefined ? undefined : clocks.monotonicMs() + quarantineMs
   }
 
   async join(entry: Entry): Promise<Standing> {
-    return this.#apply((now) => this.#table.join(entry, now))
+    return this.#apply((now) => {
+      const quarantineMs = this.#quarantineMs(now)
+      if (quarantineMs === undefined) return this.#table.join(entry, now)
+      return { state: 'refused', reason: 'quarantine', retryAfterMs: quarantineMs }
+    })
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
@@ -73,6 +84,33 @@ export class MemoryBackend implements Backend {
     return this.#apply((now) => this.#table.evict(name, Number(fence), now))
   }
 
+  async confirm(claim: Claim, fence: bigint): Promise<Renewal> {
+    return this.#apply((now) =>
+      this.#quarantineUntil === undefined ? this.#table.confirm(claim, Number(fence), now) : { state: 'lost' },
+    )
+  }
+
+  async seed(entry: Entry, fence: bigint): Promise<Standing> {
+    return this.#apply((now) => this.#table.seed(entry, Number(fence), now))
+  }
+
+  async recall(): Promise<Memory> {
+    return this.#apply((now) => ({
+      incarnation: this.#incarnation,
+      top: BigInt(this.#table.lastFence),
+      quarantineMs: this.#quarantineMs(now),
+    }))
+  }
+
+  async admit(incarnation: string, top: bigint): Promise<boolean> {
+    return this.#apply((now) => {
+      if (incarnation !== this.#incarnation || (this.#quarantineMs(now) ?? 0) > 0) return false
+      this.#table.raiseFence(Number(top))
+      this.#quarantineUntil = undefined
+      return true
+    })
+  }
+
   async watch(claim: Claim, wake: Wake): Promise<() => void> {
     return this.#wakes.watch(claim.id, wake)
   }
@@ -92,6 +130,10 @@ export class MemoryBackend implements Backend {
   async close(): Promise<void> {
     this.#closed = true
     this.#wakes.clear()
+  }
+
+  #quarantineMs(now: Moment): number | undefined {
+    return this.#quarantineUntil === undefined ? undefined : Math.max(0, this.#quarantineUntil - now.monotonicMs)
   }
 
   #apply<T>(verb: (now: Moment) => T): T {

@@ -1,4 +1,5 @@
 /** What the script answers, in the words of the contract. */
+import type { Memory } from '../../quorum/node.ts'
 import type { QueueView, Renewal, Standing } from '../../backend.ts'
 
 /** A client may be set to answer numbers as text. */
@@ -7,7 +8,13 @@ type Numeric = number | string
 type Answer =
   | readonly ['held', fence: Numeric, ttl: Numeric]
   | readonly ['waiting', fence: Numeric, ttl: Numeric, ahead: Numeric, retryAfter: Numeric]
-  | readonly ['refused', reason: 'held' | 'full' | 'capacity', retryAfter: Numeric, capacity: Numeric, holder: string]
+  | readonly [
+      'refused',
+      reason: 'held' | 'full' | 'capacity' | 'quarantine',
+      retryAfter: Numeric,
+      capacity: Numeric,
+      holder: string,
+    ]
   | readonly ['lost']
 
 export function standing(said: unknown): Standing | Renewal {
@@ -68,6 +75,12 @@ export function viewOf(name: string, [capacity, holders, entries]: Looked): Queu
     holders: seats.slice(0, Number(holders)),
     waiters: seats.slice(Number(holders)),
   }
+}
+
+export type Recalled = readonly [incarnation: string, top: Numeric, quarantine: Numeric]
+
+export function memoryOf([incarnation, top, quarantine]: Recalled): Memory {
+  return { incarnation, top: BigInt(top), quarantineMs: Number(quarantine) < 0 ? undefined : millis(quarantine) }
 }
 
 function millis(micros: Numeric): number {

@@ -59,7 +59,8 @@ export interface Client {
   everywhere(...command: string[]): Promise<unknown[]>
   /** The keys that match, in portions; some may come twice. */
   scan(pattern: string): AsyncIterable<readonly string[]>
-  subscriber(events: SubscriberEvents): Promise<Subscriber>
+  /** @param signal aborted: whoever asked has no more use for it, also if it is not connected yet */
+  subscriber(events: SubscriberEvents, signal: AbortSignal): Promise<Subscriber>
   /** End what is ours of it. */
   close(): Promise<void>
 }
@@ -208,15 +209,19 @@ class NodeRedis implements Client {
     for (const node of await this.#primaries()) yield* scanNode(pattern, (...words) => node.sendCommand!(words))
   }
 
-  async subscriber(events: SubscriberEvents): Promise<Subscriber> {
+  async subscriber(events: SubscriberEvents, signal: AbortSignal): Promise<Subscriber> {
     const connection = this.#client.duplicate() as NodeRedisConnection
     connection.on('error', () => {})
+    // Otherwise it would try to reach a server that is away for ever.
+    const giveUp = (): void => connection.destroy()
+    signal.addEventListener('abort', giveUp, { once: true })
     connection.on(
       'ready',
       afterFirst(() => events.reconnected()),
     )
     const hear = (message: string, channel: string): void => events.message(channel, message)
     await connection.connect()
+    signal.removeEventListener('abort', giveUp)
     // Whoever waits keeps the process alive; a connection that only listens does not.
     connection.unref?.()
     return {

@@ -46,8 +46,8 @@ export class Driver implements Client {
     yield* (await this.#open()).scan(pattern)
   }
 
-  async subscriber(events: SubscriberEvents): Promise<Subscriber> {
-    return (await this.#open()).subscriber(events)
+  async subscriber(events: SubscriberEvents, signal: AbortSignal): Promise<Subscriber> {
+    return (await this.#open()).subscriber(events, signal)
   }
 
   async close(): Promise<void> {

@@ -31,7 +31,7 @@ export class Inbox {
   readonly #standing = new Set<string>()
   #lastTag = 0
   #subscriber: Promise<Subscriber> | undefined
-  #closed = false
+  readonly #end = new AbortController()
 
   /** @param askToTell ask the server to say for so long when the holders of a name change */
   constructor(client: Client, naming: Naming, askToTell: (name: string, lastingMs: number) => Promise<unknown>) {
@@ -47,7 +47,7 @@ export class Inbox {
   }
 
   async watch(id: string, wake: Wake): Promise<() => void> {
-    if (this.#closed) return () => {}
+    if (this.#end.signal.aborted) return () => {}
     const known = this.#tags.get(id)
     const { tag } = known ?? { tag: String((this.#lastTag += 1)) }
     this.#tags.set(id, { tag, watchers: (known?.watchers ?? 0) + 1 })
@@ -62,7 +62,7 @@ export class Inbox {
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {
-    if (this.#closed) return () => {}
+    if (this.#end.signal.aborted) return () => {}
     const channel = this.#naming.changes(name)
     const unfollow = this.#wakes.follow(channel, wake)
     const followed = this.#followed.get(name) ?? { followers: 0, timer: undefined }
@@ -83,7 +83,7 @@ export class Inbox {
   }
 
   async close(): Promise<void> {
-    this.#closed = true
+    this.#end.abort()
     this.#wakes.clear()
     for (const { timer } of this.#followed.values()) timer?.cancel()
     this.#followed.clear()
@@ -135,12 +135,15 @@ export class Inbox {
 
   #connected(): Promise<Subscriber> {
     this.#subscriber ??= this.#client
-      .subscriber({
-        message: (channel, message) => this.#hear(channel, message),
-        reconnected: () => this.#reconnected(),
-      })
+      .subscriber(
+        {
+          message: (channel, message) => this.#hear(channel, message),
+          reconnected: () => this.#reconnected(),
+        },
+        this.#end.signal,
+      )
       .then(async (subscriber) => {
-        if (this.#closed) await subscriber.close()
+        if (this.#end.signal.aborted) await subscriber.close()
         return subscriber
       })
       .catch((error: unknown) => {

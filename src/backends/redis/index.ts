@@ -3,10 +3,11 @@
  * user has already (`client.ts`), in as few requests as there are turns of the event loop (`lane.ts`), with news over one
  * connection a process (`inbox.ts`).
  */
-import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
+import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
-import type { Looked } from './answer.ts'
-import { done, standing, viewOf } from './answer.ts'
+import type { Memory, Node } from '../../quorum/node.ts'
+import type { Looked, Recalled } from './answer.ts'
+import { done, memoryOf, standing, viewOf } from './answer.ts'
 import type { Client, RedisLike, Script } from './client.ts'
 import { clientOf, scriptOf } from './client.ts'
 import { diagnose } from './diagnose.ts'
@@ -17,9 +18,12 @@ import { Naming } from './keys.ts'
 import type { Words } from './lane.ts'
 import { Lane } from './lane.ts'
 import QUEUE from './script.ts'
+import type { Location } from './url.ts'
 import { parseRedisUrl } from './url.ts'
 
 export type { IoRedisLike, NodeRedisLike, RedisLike } from './client.ts'
+export type { Location } from './url.ts'
+export { parseRedisUrl } from './url.ts'
 
 export interface RedisOptions {
   /** What all keys and channels begin with. Default `'holdfast'`. */
@@ -55,15 +59,41 @@ export function redisAt(url: string, options: RedisOptions = {}): RedisBackend {
   return new RedisBackend(new Driver(parseRedisUrl(url)), options)
 }
 
+/** As a node of a quorum, which has to remember. */
+export interface NodeOptions {
+  readonly keyPrefix: string
+  /** How long it grants nothing after it has forgotten, in milliseconds. */
+  readonly longestMs: number
+  /** It keeps all that it has answered, whatever happens to it. */
+  readonly durable: boolean
+}
+
+export function redisNode(client: RedisLike, options: NodeOptions): RedisBackend {
+  return new RedisBackend(clientOf(client), options, { node: options })
+}
+
+export function redisNodeAt(location: Location, options: NodeOptions): RedisBackend {
+  return new RedisBackend(new Driver(location), options, { node: options })
+}
+
 interface Scripts {
   readonly joins: Script
   /** What frees or keeps must be possible when the server's memory is full. Since Redis 7.0. */
   readonly others: Script
 }
 
+/** What only a few need: a place in a quorum, and scripts that tests have changed. */
+interface Parts {
+  readonly node?: NodeOptions
+  readonly scripts?: Scripts
+}
+
+/** What is asked of a node itself is asked under a name that nobody has. */
+const NO_NAME = ''
+
 const SCRIPTS: Scripts = { joins: scriptOf(QUEUE), others: scriptOf(`#!lua flags=allow-oom\n${QUEUE}`) }
 
-export class RedisBackend implements Backend {
+export class RedisBackend implements Node {
   readonly kind = 'redis'
   readonly supports: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
 
@@ -74,24 +104,48 @@ export class RedisBackend implements Backend {
   readonly #others: Lane
   #closed = false
 
-  constructor(client: Client, { keyPrefix = 'holdfast' }: RedisOptions = {}, scripts: Scripts = SCRIPTS) {
+  constructor(client: Client, { keyPrefix = 'holdfast' }: RedisOptions = {}, { node, scripts = SCRIPTS }: Parts = {}) {
     this.#client = client
     this.#naming = new Naming(keyPrefix)
     this.#inbox = new Inbox(client, this.#naming, (name, lastingMs) =>
       this.#ask(this.#joins, name, 'follow', micros(lastingMs)),
     )
-    this.#joins = new Lane(client, scripts.joins, this.#naming)
-    this.#others = new Lane(client, scripts.others, this.#naming)
+    const memory = node && {
+      key: this.#naming.memory,
+      settings: JSON.stringify([micros(node.longestMs), node.durable ? 1 : 0]),
+    }
+    this.#joins = new Lane(client, scripts.joins, this.#naming, memory)
+    this.#others = new Lane(client, scripts.others, this.#naming, memory)
   }
 
   async join(entry: Entry): Promise<Standing> {
-    const { name, id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs = 0, info = '' } = entry
+    return standing(await this.#ask(this.#joins, entry.name, 'join', ...this.#wordsOf(entry))) as Standing
+  }
+
+  async seed(entry: Entry, fence: bigint): Promise<Standing> {
+    const words = [...this.#wordsOf(entry), Number(fence)]
+    return standing(await this.#ask(this.#joins, entry.name, 'join', ...words)) as Standing
+  }
+
+  async confirm({ name, id }: Claim, fence: bigint): Promise<Renewal> {
+    return standing(await this.#ask(this.#others, name, 'confirm', id, Number(fence))) as Renewal
+  }
+
+  async recall(): Promise<Memory> {
+    return memoryOf((await this.#ask(this.#others, NO_NAME, 'recall')) as Recalled)
+  }
+
+  async admit(incarnation: string, top: bigint): Promise<boolean> {
+    return done(await this.#ask(this.#others, NO_NAME, 'admit', incarnation, Number(top)))
+  }
+
+  #wordsOf(entry: Entry): (string | number)[] {
+    const { id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs = 0, info = '' } = entry
     const tag = this.#inbox.tagOf(id)
     const times = [micros(ttlMs), micros(waitTtlMs)]
     const patience = [wait ? 1 : 0, waitersMax ?? -1, micros(lockDelayMs)]
     const inbox = tag === undefined ? ['', ''] : [this.#inbox.channel, tag]
-    const words = [id, weight, capacity, ...times, ...patience, ...inbox, info]
-    return standing(await this.#ask(this.#joins, name, 'join', ...words)) as Standing
+    return [id, weight, capacity, ...times, ...patience, ...inbox, info]
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {

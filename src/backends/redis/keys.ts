@@ -32,6 +32,11 @@ export class Naming {
     return unescape(key.slice(start.length, -1))
   }
 
+  /** What a node of a quorum knows of itself. No name has this key: there is no brace in it. */
+  get memory(): string {
+    return `${this.#prefix}:memory`
+  }
+
   /** Told there: that the holders of a name are others, or their info. A channel with the name of the head. */
   changes(name: string): string {
     return this.keys(name)[0]

@@ -13,6 +13,12 @@ const VERBS_MAX = 500
 /** A verb of the script and its arguments. */
 export type Words = readonly [verb: string, ...args: (string | number)[]]
 
+/** Where a node of a quorum remembers, and what it has to know for that. */
+export interface NodeMemory {
+  readonly key: string
+  readonly settings: string
+}
+
 interface Asked {
   readonly name: string
   readonly words: Words
@@ -24,12 +30,14 @@ export class Lane {
   readonly #client: Client
   readonly #script: Script
   readonly #naming: Naming
+  readonly #memory: NodeMemory | undefined
   #waiting: Asked[] = []
 
-  constructor(client: Client, script: Script, naming: Naming) {
+  constructor(client: Client, script: Script, naming: Naming, memory?: NodeMemory) {
     this.#client = client
     this.#script = script
     this.#naming = naming
+    this.#memory = memory
   }
 
   ask(name: string, ...words: Words): Promise<unknown> {
@@ -59,8 +67,13 @@ export class Lane {
       }
       return [verb, number, ...args]
     })
+    const args = [JSON.stringify(verbs)]
+    if (this.#memory) {
+      keys.push(this.#memory.key)
+      args.push(this.#memory.settings)
+    }
     try {
-      const answers = (await this.#client.script(this.#script, keys, [JSON.stringify(verbs)])) as unknown[]
+      const answers = (await this.#client.script(this.#script, keys, args)) as unknown[]
       for (const [index, { resolve, reject }] of asked.entries()) {
         const answer = answers[index]
         if (Array.isArray(answer) && answer[0] === 'error') reject(redisError(answer[1]))

@@ -27,6 +27,37 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
 
+-- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
+-- when the server is another run of itself and nobody vouches that it keeps all it has answered.
+local memory
+if ARGV[2] then
+  local longest, durable = unpack(cjson.decode(ARGV[2]))
+  local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
+  memory = { key = KEYS[#KEYS], top = 0 }
+  local raw = call('GET', memory.key)
+  if raw then
+    local format, waits
+    format, memory.run, memory.since, memory.admitted, memory.top, waits = unpackAll(raw)
+    if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
+    memory.longest = math.max(longest, waits)
+  end
+  if not raw or (memory.run ~= run and durable == 0) then
+    memory.run, memory.since, memory.admitted, memory.longest, memory.dirty = run, now, durable, longest, true
+  end
+  if memory.admitted == 0 then memory.quarantine = math.max(0, memory.since + memory.longest - now) end
+end
+
+-- The fences of a node are larger than all it knows of, whatever their names.
+local function mint(last)
+  local fence = math.max(last + 1, now, memory and memory.top + 1 or 0)
+  if memory then memory.top, memory.dirty = fence, true end
+  return fence
+end
+
+local function raise(top)
+  if top > memory.top then memory.top, memory.dirty = top, true end
+end
+
 local function free(head, last, followed)
   local lasting = math.max(math.max(now, last) + SLACK, followed) - now
   call('SET', head, pack(FORMAT, FREE, last, followed), 'PX', math.ceil(lasting / 1000))
@@ -62,13 +93,17 @@ local function alone(head, asked)
     id, weight, capacity, ttl, waitTtl = asked[3], asked[4], asked[5], asked[6], asked[7]
     delay, inbox, tag, info = asked[10], asked[11], asked[12], asked[13]
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
-    fence = math.max(last + 1, now)
-    last, ends, joined, lingering = fence, now + ttl, now, 0
+    fence = asked[14] or mint(last)
+    last, ends, joined, lingering = math.max(last, fence), now + ttl, now, 0
     answer = { 'held', fence, ttl }
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
     -- A request that was sent earlier can land later, so a lease is never made shorter.
     ends = math.max(ends, now + asked[4])
+    answer = { 'held', fence, ends - now }
+  elseif verb == 'confirm' then
+    if not mine then return { 'lost' } end
+    fence, last = asked[4], math.max(last, asked[4])
     answer = { 'held', fence, ends - now }
   elseif verb == 'leave' then
     if not mine then return 0 end
@@ -265,7 +300,7 @@ end
 
 local verbs = {}
 
-function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, tag, info)
+function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, tag, info, given)
   local known = find(q, id)
   if known then return standing(q, known) end
   if q.count > 0 then
@@ -277,9 +312,10 @@ function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, 
   end
   if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
   q.capacity = capacity
-  q.last = math.max(q.last + 1, now)
+  local fence = given or mint(q.last)
+  q.last = math.max(q.last, fence)
   local fits = q.holders == q.count and q.weight + weight <= q.capacity
-  local seat = { id = id, ends = now + (fits and ttl or math.min(ttl, waitTtl)), fence = q.last, weight = weight,
+  local seat = { id = id, ends = now + (fits and ttl or math.min(ttl, waitTtl)), fence = fence, weight = weight,
     ttl = ttl, waitTtl = waitTtl, delay = delay, joined = now, held = fits and now or 0, lingering = 0,
     inbox = inbox, tag = tag, info = info }
   q.count = q.count + 1
@@ -298,6 +334,16 @@ function verbs.renew(q, id, ttl)
   if not seat then return { 'lost' } end
   local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
   if ends > seat.ends then writeEnd(q, seat, ends) end
+  return standing(q, seat)
+end
+
+function verbs.confirm(q, id, fence)
+  local seat = find(q, id)
+  if not seat or q.count > 1 then return { 'lost' } end
+  seat.fence = fence
+  q.last, q.dirty = math.max(q.last, fence), true
+  call('ZADD', q.order, fence, id)
+  write(q, seat)
   return standing(q, seat)
 end
 
@@ -379,11 +425,33 @@ local function breakName(name, reason)
   queues[name] = nil
 end
 
+-- What the node has to say before its queues are asked.
+local function ofNode(asked)
+  local verb = asked[1]
+  if verb == 'recall' then
+    return { memory.run .. ':' .. string.format('%.0f', memory.since), memory.top, memory.quarantine or -1 }
+  elseif verb == 'admit' then
+    if asked[3] ~= memory.run .. ':' .. string.format('%.0f', memory.since) then return 0 end
+    if memory.quarantine and memory.quarantine > 0 then return 0 end
+    raise(asked[4])
+    memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
+    return 1
+  elseif verb == 'confirm' then
+    if memory.quarantine then return { 'lost' } end
+    raise(asked[4])
+  elseif verb == 'join' then
+    if asked[14] then raise(asked[14])
+    elseif memory.quarantine then return { 'refused', 'quarantine', memory.quarantine, 0, '' } end
+  end
+end
+
 local function carryOut(asked)
+  local answer = memory and ofNode(asked)
+  if answer then return answer end
   local name = asked[2]
   if not queues[name] then
     local first = name * 4 - 3
-    local answer = alone(KEYS[first], asked)
+    answer = alone(KEYS[first], asked)
     if answer then return answer end
     crowd = crowd or makeCrowd()
     queues[name] = crowd.load(first)
@@ -401,6 +469,9 @@ end
 for name, q in pairs(queues) do
   local done, reason = pcall(crowd.save, q)
   if not done then breakName(name, reason) end
+end
+if memory and memory.dirty then
+  call('SET', memory.key, pack(FORMAT, memory.run, memory.since, memory.admitted, memory.top, memory.longest))
 end
 -- Where anything went wrong, nobody knows what became of any verb of that name.
 for name, reason in pairs(broken) do

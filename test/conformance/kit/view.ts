@@ -1,5 +1,6 @@
 import type { Backend } from '../../../src/backend.ts'
 import { BackendError } from '../../../src/backend.ts'
+import type { Node } from '../../../src/quorum/node.ts'
 import { faulty } from '../../../src/testing/faults.ts'
 
 /** A backend of its own over a shared one: closing it ends its own subscriptions and leaves the shared one open. */
@@ -35,6 +36,17 @@ export function viewOf(shared: Backend): Backend {
       for (const unsubscribe of subscriptions) unsubscribe()
     },
   }
+}
+
+/** The same of a node. */
+export function nodeViewOf(shared: Node): Node {
+  const words = {
+    confirm: async (...each: Parameters<Node['confirm']>) => shared.confirm(...each),
+    seed: async (...each: Parameters<Node['seed']>) => shared.seed(...each),
+    recall: async () => shared.recall(),
+    admit: async (...each: Parameters<Node['admit']>) => shared.admit(...each),
+  }
+  return Object.assign(viewOf(shared), words)
 }
 
 /** A coordinator that keeps no queue: whoever does not hold is refused, whether or not it would wait. */

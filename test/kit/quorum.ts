@@ -1,0 +1,57 @@
+/** Independent Redis servers, each behind a wire of its own, and what can happen to one of them: each fault is one word. */
+import { Proxy } from './proxy.ts'
+import { RedisServer } from './redis.ts'
+
+export class Nodes {
+  readonly servers: readonly RedisServer[]
+  readonly wires: readonly Proxy[]
+
+  private constructor(servers: readonly RedisServer[], wires: readonly Proxy[]) {
+    this.servers = servers
+    this.wires = wires
+  }
+
+  static async start(count: number): Promise<Nodes> {
+    const servers = await Promise.all(Array.from({ length: count }, () => RedisServer.start()))
+    return new Nodes(servers, await Promise.all(servers.map(({ port }) => Proxy.start(port))))
+  }
+
+  get ports(): number[] {
+    return this.wires.map(({ port }) => port)
+  }
+
+  /** @param options behind the question mark */
+  url(options: string): string {
+    return `redlock://${this.ports.map((port) => `127.0.0.1:${port}`).join(',')}?${options}`
+  }
+
+  kill(node: number): Promise<void> {
+    return this.servers[node]!.kill()
+  }
+
+  /** It stands still; its connections stay. */
+  freeze(node: number): void {
+    this.servers[node]!.freeze()
+  }
+
+  thaw(node: number): void {
+    this.servers[node]!.thaw()
+  }
+
+  /** What is sent to it arrives nowhere, and nobody is told. */
+  blackHole(node: number): void {
+    this.wires[node]!.silence()
+  }
+
+  /** It comes back, and knows nothing. */
+  async restartEmpty(node: number): Promise<void> {
+    await this.servers[node]!.kill()
+    await this.servers[node]!.start()
+  }
+
+  async end(): Promise<void> {
+    for (const server of this.servers) server.thaw()
+    await Promise.all(this.wires.map((wire) => wire.end()))
+    await Promise.all(this.servers.map((server) => server.end()))
+  }
+}
