@@ -175,11 +175,12 @@ export class Table {
     return true
   }
 
-  /** The fence of a holder that stands alone is this one, and all that come are larger. */
-  confirm(claim: Claim, fence: number, now: Moment): Renewal {
+  /** The fence of a holder that stands alone, and drew this ticket, is this one, and all that come are larger. */
+  confirm(claim: Claim, drawn: number, fence: number, now: Moment): Renewal {
     const queue = this.#pruned(claim.name, now.monotonicMs)
     const seat = this.#seatOf(claim)
     if (!queue || !seat || queue.seats.length > 1) return LOST
+    if (seat.fence !== drawn && seat.fence !== fence) return LOST
     seat.fence = fence
     this.raiseFence(fence)
     return standing(queue, seat, now.monotonicMs)

@@ -198,7 +198,8 @@ export class QuorumBackend implements Backend {
   #straggler(member: Member, entry: Entry, standing: Standing | undefined): void {
     this.#notice(member, standing)
     const ours = this.#ours.get(entry.id)
-    if (ours?.fence !== undefined && isHeld(standing)) member.node.confirm(entry, ours.fence).catch(() => {})
+    if (ours?.fence !== undefined && isHeld(standing))
+      member.node.confirm(entry, standing.fence, ours.fence).catch(() => {})
     // An error says nothing about what became of the entry.
     if (!ours && (standing === undefined || isHeld(standing))) member.node.leave(entry).catch(() => {})
   }
@@ -209,16 +210,18 @@ export class QuorumBackend implements Backend {
    */
   async #agreedFence(entry: Entry, votes: Tally<Standing>): Promise<bigint | undefined> {
     if (!this.#by(votes, isHeld)) return undefined
-    const tickets = new Map(votes.who(isHeld).map((member) => [member, (votes.answers.get(member) as Held).fence]))
-    const fence = [...tickets.values()].reduce((largest, each) => (each > largest ? each : largest))
+    const held = new Map([...votes.answers].filter((vote): vote is [Member, Held] => isHeld(vote[1])))
+    const fence = [...held.values()].reduce((largest, vote) => (vote.fence > largest ? vote.fence : largest), 0n)
     const known = await this.#ask<Renewal, Tally<Renewal>>(
       {
-        // Who drew it knows it.
-        ask: async (node, member) =>
-          tickets.get(member) === fence ? (votes.answers.get(member) as Held) : node.confirm(entry, fence),
+        ask: async (node, member) => {
+          const vote = held.get(member)!
+          // Who drew it knows it.
+          return vote.fence === fence ? vote : node.confirm(entry, vote.fence, fence)
+        },
         decide: (tally) => this.#sure(tally, isHeld),
       },
-      [...tickets.keys()],
+      [...held.keys()],
     )
     for (const [member, failure] of known.failures) votes.failures.set(member, failure)
     return this.#by(known, isHeld) ? fence : undefined

@@ -12,9 +12,10 @@ import type { Backend, Claim, Entry, Renewal, Standing } from '../backend.ts'
 export interface Node extends Backend {
   /**
    * The quorum's second round: the fence of this holder is `fence`, and whatever is minted from now on is larger. Only for
-   * an entry that holds alone and was never gone: this must not put it in. Its lease stays what it is.
+   * an entry that holds alone, and was never gone since it drew the ticket `drawn`: this must not put it in, and a join
+   * that was carried out twice may have. Its lease stays what it is.
    */
-  confirm(claim: Claim, fence: bigint, signal?: AbortSignal): Promise<Renewal>
+  confirm(claim: Claim, drawn: bigint, fence: bigint, signal?: AbortSignal): Promise<Renewal>
 
   /**
    * Put in an entry that holds by the word of a majority, if its name is free here. Also during a quarantine: it takes

@@ -254,8 +254,8 @@ class FaultyNode extends Faulty implements Node {
     this.#node = node
   }
 
-  confirm(claim: Claim, fence: bigint): Promise<Renewal> {
-    return this.carry('confirm', claim, () => this.#node.confirm(claim, fence))
+  confirm(claim: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
+    return this.carry('confirm', claim, () => this.#node.confirm(claim, drawn, fence))
   }
 
   seed(entry: Entry, fence: bigint): Promise<Standing> {

@@ -84,8 +84,11 @@ describe('the pages of the backends', () => {
 
   test.each(backends)('%s names every error code of its backend', (page) => {
     const folder = page.replace('docs/', 'src/').replace('.md', '')
+    // What a quorum says is said by the protocol that its nodes share.
+    const folders = folder.endsWith('redlock') ? [folder, 'src/quorum'] : [folder]
     const known = new Set(errorCodes)
-    const own = globSync(`${folder}/*.ts`).flatMap((source) => codesIn(source).filter((code) => known.has(code)))
+    const sources = folders.flatMap((each) => globSync(`${each}/*.ts`))
+    const own = sources.flatMap((source) => codesIn(source).filter((code) => known.has(code)))
     expect(own).toContain('CLOSED')
     expect(unnamed(own, sectionOf(page, 'When something goes wrong'))).toEqual([])
   })

@@ -36,10 +36,15 @@ const examples = globSync('examples/*.ts').map((path) => basename(path))
 let home: string
 let complaints: string
 let runs = 0
-let server: RedisServer
+/** One Redis for the snippets that need one, and with it three for those of a quorum. */
+let servers: RedisServer[]
 
 beforeAll(async () => {
-  server = await RedisServer.start()
+  servers = await Promise.all([RedisServer.start(), RedisServer.start(), RedisServer.start()])
+  // They are new, and nobody has held anything there.
+  const quorum = connect(`redlock://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}?durable`)
+  await quorum.run('first', () => {})
+  await quorum.close()
   home = mkdtempSync(join(tmpdir(), 'holdfast-docs-'))
   mkdirSync(join(home, 'node_modules/.bin'), { recursive: true })
   symlinkSync(resolve('.'), join(home, 'node_modules/holdfast'))
@@ -64,7 +69,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   rmSync(home, { recursive: true, force: true })
-  await server.end()
+  await Promise.all(servers.map((server) => server.end()))
 })
 
 test('every ts snippet and example has right types', () => {
@@ -82,11 +87,16 @@ test.for(inLanguage('sql').map(titled))('%s runs', ([, block]) => {
   expect(() => database.exec(block.code)).not.toThrow()
 })
 
-test.for(inLanguage('redis').map(titled))('%s is enough for a lock and for an election', async ([, { code }]) => {
-  const admin = new Redis(server.port)
-  onTestFinished(() => admin.disconnect())
-  await admin.call(...(code.split(' ') as [string, ...string[]]))
-  const locks = connect(`redis://holdfast:secret@127.0.0.1:${server.port}`)
+test.for(inLanguage('redis').map(titled))('%s is enough for a lock and for an election', async ([, { page, code }]) => {
+  const quorum = page.endsWith('redlock.md')
+  const asked = quorum ? servers : servers.slice(0, 1)
+  for (const { port } of asked) {
+    const admin = new Redis(port)
+    onTestFinished(() => admin.disconnect())
+    await admin.call(...(code.split(' ') as [string, ...string[]]))
+  }
+  const hosts = asked.map(({ port }) => `127.0.0.1:${port}`).join()
+  const locks = connect(`${quorum ? 'redlock' : 'redis'}://holdfast:secret@${hosts}`)
   onTestFinished(() => locks.close())
   const holder = await locks.acquire('x')
   const waiter = locks.acquire('x', { label: 'second' })
@@ -204,7 +214,10 @@ function programOf({ code }: Block): string {
   const needed = Object.keys(hidden).filter((name) => used(name) && !declared(name))
   // The hidden locks are connected.
   if (needed.includes('locks') && !declared('connect')) needed.unshift('connect')
-  const reachable = code.replace('new Redis()', `new Redis(${server.port})`)
+  const [one, two, three] = servers.map(({ port }) => `new Redis(${port})`) as [string, string, string]
+  const reachable = code
+    .replace('new Redis()', one)
+    .replace('new Redis(6379), new Redis(6380), new Redis(6381)', `${one}, ${two}, ${three}`)
   return `${[...new Set(needed)].map((name) => hidden[name]).join('; ')}; export {}; ${reachable}\n`
 }
 

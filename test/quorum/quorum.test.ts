@@ -40,6 +40,18 @@ describe('fences', () => {
     expect(await heldAt(world.node(1))).toBe(undefined)
   })
 
+  test('a join that is carried out twice does not put an entry in again that then holds', async () => {
+    const world = new World([0, 5, 0])
+    world.away(2)
+    // Sent again by a client that has connected anew, after the entry has lapsed.
+    world.happens[0] = (verb) => {
+      if (verb === 'join') return { againMs: 30 }
+      return verb === 'confirm' ? { requestMs: 40 } : undefined
+    }
+    const standing = await world.do(world.quorum().join(entry({ ttlMs: 20 })))
+    expect(standing.state).toBe('refused')
+  })
+
   test('a node whose first answer was lost does not count, though the entry is there', async () => {
     const world = new World([0, 0, 0])
     const lost = { lose: 'reply', silent: true } as const

@@ -84,9 +84,11 @@ export class MemoryBackend implements Node {
     return this.#apply((now) => this.#table.evict(name, Number(fence), now))
   }
 
-  async confirm(claim: Claim, fence: bigint): Promise<Renewal> {
+  async confirm(claim: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
     return this.#apply((now) =>
-      this.#quarantineUntil === undefined ? this.#table.confirm(claim, Number(fence), now) : { state: 'lost' },
+      this.#quarantineUntil === undefined
+        ? this.#table.confirm(claim, Number(drawn), Number(fence), now)
+        : { state: 'lost' },
     )
   }
 

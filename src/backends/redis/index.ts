@@ -127,8 +127,9 @@ export class RedisBackend implements Node {
     return standing(await this.#ask(this.#joins, entry.name, 'join', ...words)) as Standing
   }
 
-  async confirm({ name, id }: Claim, fence: bigint): Promise<Renewal> {
-    return standing(await this.#ask(this.#others, name, 'confirm', id, Number(fence))) as Renewal
+  async confirm({ name, id }: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
+    const words = [id, Number(fence), Number(drawn)]
+    return standing(await this.#ask(this.#others, name, 'confirm', ...words)) as Renewal
   }
 
   async recall(): Promise<Memory> {

@@ -102,7 +102,7 @@ local function alone(head, asked)
     ends = math.max(ends, now + asked[4])
     answer = { 'held', fence, ends - now }
   elseif verb == 'confirm' then
-    if not mine then return { 'lost' } end
+    if not mine or (fence ~= asked[5] and fence ~= asked[4]) then return { 'lost' } end
     fence, last = asked[4], math.max(last, asked[4])
     answer = { 'held', fence, ends - now }
   elseif verb == 'leave' then
@@ -337,9 +337,9 @@ function verbs.renew(q, id, ttl)
   return standing(q, seat)
 end
 
-function verbs.confirm(q, id, fence)
+function verbs.confirm(q, id, fence, drawn)
   local seat = find(q, id)
-  if not seat or q.count > 1 then return { 'lost' } end
+  if not seat or q.count > 1 or (seat.fence ~= drawn and seat.fence ~= fence) then return { 'lost' } end
   seat.fence = fence
   q.last, q.dirty = math.max(q.last, fence), true
   call('ZADD', q.order, fence, id)
