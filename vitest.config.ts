@@ -23,6 +23,8 @@ export default defineConfig({
           include: [processTests],
           pool: 'forks',
           fileParallelism: false,
+          // Of a suite that mostly waits for leases to end.
+          maxConcurrency: 20,
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

@@ -112,7 +112,9 @@ export class QuorumBackend implements Backend {
     const sentAt = this.#runtime.monotonicMs()
     const renewed = await this.#ask<Renewal, Tally<Renewal>>({
       ask: (node) => node.renew(claim, ttlMs),
-      decide: (tally) => this.#sure(tally, isHeld),
+      enough: this.#most,
+      // Of an entry that another process has put in, only all together can say which its fence is.
+      decide: (tally) => (this.#ours.has(claim.id) ? this.#sure(tally, isHeld) : whole(tally)),
       late: (member, renewal) => isLost(renewal) && this.#seed(member, claim),
     })
     const ours = this.#ours.get(claim.id)
@@ -153,7 +155,7 @@ export class QuorumBackend implements Backend {
   }
 
   async *inspect(prefix: string): AsyncGenerator<QueueView> {
-    const there = await this.#ask({ ask: (node) => node.recall(), decide: whole })
+    const there = await this.#ask({ ask: (node) => node.recall(), decide: whole, enough: this.#most })
     const shown = await this.#ask(
       { ask: (node) => viewsOf(node, prefix), decide: whole },
       [...there.answers.keys()],
@@ -188,6 +190,7 @@ export class QuorumBackend implements Backend {
   async #vote(entry: Entry, over: Promise<void>): Promise<Tally<Standing>> {
     const votes = await this.#ask<Standing, Tally<Standing>>({
       ask: (node) => node.join({ ...entry, wait: false }),
+      enough: this.#most,
       decide: (tally) => (this.#by(tally, isHeld) || !this.#possible(tally, isHeld) ? tally : undefined),
       late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
     })
@@ -220,6 +223,7 @@ export class QuorumBackend implements Backend {
           return vote.fence === fence ? vote : node.confirm(entry, vote.fence, fence)
         },
         decide: (tally) => this.#sure(tally, isHeld),
+        enough: this.#most,
       },
       [...held.keys()],
     )
@@ -237,24 +241,24 @@ export class QuorumBackend implements Backend {
 
   /** @throws BackendError `UNAVAILABLE`: nobody refused it, but too few could be asked */
   #refused(name: string, votes: Tally<Standing>, tookMs: number): Refused {
+    const spare = this.#members.length - this.#most
+    const away = votes.failures.size
+    if (away > spare) throw this.#unavailable(votes.failures)
     const refusals = [...votes.answers.values()].filter((each) => each.state === 'refused')
-    const quarantined = refusals.filter(({ reason }) => reason === 'quarantine').length
-    const able = this.#members.length - votes.failures.size - quarantined
-    if (able + quarantined < this.#most) throw this.#unavailable(votes.failures)
-    const waits = [...votes.answers.values()].map((each) => (each.state === 'refused' ? each.retryAfterMs : 0))
-    const waitMs = waits.sort((a, b) => a - b)[Math.min(this.#most, waits.length) - 1] ?? 0
-    if (able < this.#most)
-      return { state: 'refused', reason: 'quarantine', retryAfterMs: Math.max(waitMs, this.#nodeTimeoutMs) }
-    const holder = commonest(refusals.map((each) => each.holder))
-    const votesOfHolder = refusals.filter((each) => each.holder === holder).length
-    // Nobody has a majority: whoever has a part of one is giving it back.
-    const tied = votesOfHolder + votes.failures.size < this.#most && votesOfHolder < refusals.length
-    return {
-      state: 'refused',
-      reason: 'held',
-      retryAfterMs: tied || votes.count(isHeld) > 0 ? this.#followed.tied(name, tookMs) : waitMs,
-      ...(holder === undefined ? {} : { holder }),
+    const taken = refusals.filter(({ reason }) => reason === 'held')
+    const quarantines = refusals.filter(({ reason }) => reason === 'quarantine')
+    const missing = away + quarantines.length - spare
+    if (missing > 0) {
+      const retryAfterMs = Math.max(nthOf(quarantines, missing), this.#nodeTimeoutMs)
+      return { state: 'refused', reason: 'quarantine', retryAfterMs }
     }
+    const mine = votes.count(isHeld)
+    const holder = commonest(taken.map((each) => each.holder))
+    const silent = this.#members.length - taken.length - mine
+    // Nobody else can have a majority: whoever has a part of one gives it back now.
+    const tied = mine > 0 || taken.filter((each) => each.holder === holder).length + silent < this.#most
+    const retryAfterMs = tied ? this.#followed.tied(name, tookMs) : nthOf(taken, this.#most)
+    return { state: 'refused', reason: 'held', retryAfterMs, ...(holder === undefined ? {} : { holder }) }
   }
 
   #check({ weight, capacity, ttlMs, lockDelayMs = 0 }: Entry): void {
@@ -310,6 +314,7 @@ export class QuorumBackend implements Backend {
     const tally = await this.#ask<boolean, Tally<boolean>>({
       ask,
       decide: (each) => this.#sure(each, isTrue),
+      enough: this.#most,
       insist: true,
     })
     if (this.#by(tally, isTrue)) return true
@@ -373,6 +378,12 @@ function isTrue(answer: boolean): boolean {
   return answer
 }
 
+/** When so many of them will have another answer, as far as they say. */
+function nthOf(refusals: readonly Refused[], count: number): number {
+  const waits = refusals.map(({ retryAfterMs }) => retryAfterMs).sort((a, b) => a - b)
+  return waits[Math.min(count, waits.length) - 1]!
+}
+
 /** Decided when everybody has answered, or will not. */
 function whole<T>(tally: Tally<T>): Tally<T> | undefined {
   return tally.open === 0 ? tally : undefined
@@ -384,7 +395,7 @@ async function viewsOf(node: Node, prefix: string): Promise<QueueView[]> {
   return views
 }
 
-/** What most of those say who hold it: of an entry that another process has put in. */
+/** What most of those say who have it. */
 function fenceOf(tally: Tally<Renewal>): bigint {
   return commonest([...tally.answers.values()].flatMap((each) => (isHeld(each) ? [each.fence] : [])))!
 }

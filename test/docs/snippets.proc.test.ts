@@ -43,7 +43,7 @@ beforeAll(async () => {
   servers = await Promise.all([RedisServer.start(), RedisServer.start(), RedisServer.start()])
   // They are new, and nobody has held anything there.
   const quorum = connect(`redlock://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}?durable`)
-  await quorum.run('first', () => {})
+  await quorum.diagnose()
   await quorum.close()
   home = mkdtempSync(join(tmpdir(), 'holdfast-docs-'))
   mkdirSync(join(home, 'node_modules/.bin'), { recursive: true })

@@ -1,4 +1,5 @@
 /** Independent Redis servers, each behind a wire of its own, and what can happen to one of them: each fault is one word. */
+import { connect } from '../../src/index.ts'
 import { Proxy } from './proxy.ts'
 import { RedisServer } from './redis.ts'
 
@@ -23,6 +24,13 @@ export class Nodes {
   /** @param options behind the question mark */
   url(options: string): string {
     return `redlock://${this.ports.map((port) => `127.0.0.1:${port}`).join(',')}?${options}`
+  }
+
+  /** They are new, and nobody has held anything: take them into service at once. */
+  async enlist(): Promise<void> {
+    const locks = connect(this.url('durable'))
+    await locks.diagnose()
+    await locks.close()
   }
 
   kill(node: number): Promise<void> {
