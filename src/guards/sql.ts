@@ -11,7 +11,7 @@ import { checkFunction, checkKnown } from '../core/request.ts'
 import type { Holder, Seen, Visitor } from './rule.ts'
 import { refusal, visitorOf, welcome } from './rule.ts'
 
-/** `'mysql'` is MariaDB as well. */
+/** `'mysql'` is MariaDB as well, and was tested with that. */
 export type SqlDialect = 'postgres' | 'sqlite' | 'mysql'
 
 export interface SqlGuardOptions {
@@ -85,7 +85,6 @@ const DIALECTS: Readonly<Record<SqlDialect, Dialect>> = {
     parameter: () => '?',
     // Compared byte by byte: other collations take `a` for `A`.
     text: 'VARBINARY(512)',
-    // From left to right: `x` looks at what `s` was.
     update: (x, s) => `ON DUPLICATE KEY UPDATE x = ${x}, s = ${s}`,
     given: (column) => `VALUES(${column})`,
     returns: false,

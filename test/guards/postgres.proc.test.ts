@@ -3,21 +3,18 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Holder, SqlRows } from '../../src/guards/index.ts'
 import { sqlGuard } from '../../src/guards/index.ts'
-import { PostgresServer } from '../kit/postgres.ts'
+import { DatabaseServer, POSTGRES } from '../kit/database.ts'
 import type { Cell, Found } from './kit/cell.ts'
 import { everyGuard } from './kit/cell.ts'
 
 const guard = sqlGuard('postgres')
 
-if (PostgresServer.missing)
-  console.warn('PostgreSQL is not installed (apt-get install postgresql): its guard is not tested')
-
-describe.skipIf(PostgresServer.missing)('PostgreSQL', () => {
-  let server: PostgresServer
+describe.skipIf(DatabaseServer.missing(POSTGRES))('PostgreSQL', () => {
+  let server: DatabaseServer
   let pool: pg.Pool
 
   beforeAll(async () => {
-    server = await PostgresServer.start()
+    server = await DatabaseServer.start(POSTGRES)
     pool = new pg.Pool({ host: '127.0.0.1', port: server.port, user: 'test', database: 'postgres', max: 20 })
     await pool.query(guard.schema)
     await pool.query('CREATE TABLE cell (name TEXT PRIMARY KEY, version INT NOT NULL, accesses INT NOT NULL)')
