@@ -10,6 +10,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { describe } from '../core/duration.ts'
 import { ArgumentTypeError, HoldfastError, StaleFenceError } from '../core/errors.ts'
 import { checkFunction, checkKnown, checkName } from '../core/request.ts'
+import { isPromise } from './promise.ts'
 import type { Holder, Seen, Visitor } from './rule.ts'
 import { UNSEEN, accept, visitorOf, welcome } from './rule.ts'
 
@@ -148,9 +149,10 @@ export class HttpGuard {
         const holder = visitor
         response.setHeader('cache-control', 'no-store')
         await this.#enter(holder, async () => {
-          const closed = new Promise<void>((done) => void response.once('close', done))
           const handled = handler(request, response, holder)
-          await (handled instanceof Promise ? handled : closed)
+          if (isPromise(handled)) await handled
+          // Its client may have left while it stood at the door: nothing would close the response again.
+          else if (!response.closed) await new Promise<void>((done) => void response.once('close', done))
         })
       } catch (error) {
         const { status, headers, body } = answerTo(error, visitor)

@@ -8,6 +8,7 @@
 import { describe } from '../core/duration.ts'
 import { ArgumentTypeError } from '../core/errors.ts'
 import { checkFunction, checkKnown } from '../core/request.ts'
+import { whenThere } from './promise.ts'
 import type { Holder, Seen, Visitor } from './rule.ts'
 import { refusal, visitorOf, welcome } from './rule.ts'
 
@@ -139,8 +140,8 @@ export class SqlGuard {
     const { name, fence, mode } = visitor
     const raised = query(this.#raise, [name, mode === 'exclusive' ? fence : 0n, fence])
     const look = this.#look
-    if (look === undefined) return then(raised, (rows) => judge(visitor, rows))
-    return then(raised, () => then(query(look, [name]), (rows) => judge(visitor, rows)))
+    if (look === undefined) return whenThere(raised, (rows) => judge(visitor, rows))
+    return whenThere(raised, () => whenThere(query(look, [name]), (rows) => judge(visitor, rows)))
   }
 }
 
@@ -157,13 +158,4 @@ function fenceOf(value: unknown): bigint {
   if (typeof value === 'string' && /^\d+$/.test(value)) return BigInt(value)
   if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value)
   throw new ArgumentTypeError('query must give the rows of its statement: an array with one object, { x, s }')
-}
-
-/** Use a value when it is there: at once, if it is. */
-function then<A, B>(value: A | PromiseLike<A>, use: (value: A) => B | PromiseLike<B>): B | PromiseLike<B> {
-  return isPromise(value) ? Promise.resolve(value).then(use) : use(value)
-}
-
-function isPromise<A>(value: A | PromiseLike<A>): value is PromiseLike<A> {
-  return typeof (value as Partial<PromiseLike<A>> | null | undefined)?.then === 'function'
 }

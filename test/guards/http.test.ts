@@ -176,6 +176,33 @@ test('a handler of node:http that gives no promise is inside until its response 
   await second
 })
 
+test('a client that leaves while it waits at the door does not close it for those behind it', async () => {
+  const answers: (() => void)[] = []
+  const handler = httpGuard().node('a', (_: IncomingMessage, response: ServerResponse) => {
+    answers.push(() => response.end())
+  })
+  const left: string[] = []
+  const url = await serve((request, response) => {
+    response.on('close', () => left.push(String(request.headers['lock-fence'])))
+    void handler(request, response)
+  })
+  const first = fencedFetch(exclusive(1n), url)
+  await expect.poll(() => answers.length).toBe(1)
+  const leaving = new AbortController()
+  const second = fencedFetch(exclusive(2n), url, { signal: leaving.signal })
+  // It stands at the door when the first one is refused by its fence.
+  await expect.poll(() => fencedFetch(exclusive(1n), url).catch(() => 'refused')).toBe('refused')
+  leaving.abort()
+  await expect(second).rejects.toThrow('abort')
+  await expect.poll(() => left).toContain('2')
+  answers[0]!()
+  await first
+  const third = fencedFetch(exclusive(3n), url)
+  await expect.poll(() => answers.length).toBe(3)
+  answers[2]!()
+  expect((await third).status).toBe(200)
+})
+
 test('a request that is refused is told why, in a form that programs read, and the handler is not called', async () => {
   let calls = 0
   const handler = httpGuard().fetch('a', () => new Response(String((calls += 1))))
