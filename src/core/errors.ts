@@ -92,6 +92,26 @@ export class LeaseLostError extends HoldfastError {
   }
 }
 
+/** `STALE_FENCE`: a resource refused an access, because it has seen a holder that came later. Nothing was read or written. */
+export class StaleFenceError extends HoldfastError {
+  override readonly name = 'StaleFenceError'
+  /** The fence that was refused. */
+  readonly fence: bigint
+  /** The fence that it is older than. */
+  readonly newest: bigint
+
+  constructor(lock: string, fence: bigint, newest: bigint, options?: ErrorOptions) {
+    super(
+      'STALE_FENCE',
+      lock,
+      `fence ${fence} of "${lock}" is refused: the resource has seen fence ${newest}. Stop: somebody else holds, or held.`,
+      options,
+    )
+    this.fence = fence
+    this.newest = newest
+  }
+}
+
 /** `SELF_DEADLOCK`: the same async context holds the name already and would wait for itself. */
 export class SelfDeadlockError extends HoldfastError {
   override readonly name = 'SelfDeadlockError'

@@ -48,6 +48,14 @@ describe('the reference', () => {
     expect(unnamed(all, textOf(API))).toEqual([])
   })
 
+  test('the page of the guards names everything that they export', () => {
+    const all = [...readFileSync('src/guards/index.ts', 'utf8').matchAll(/^export (?:type )?\{([^}]+)\}/gm)]
+      .flatMap(([, names]) => names!.split(','))
+      .map((name) => name.trim())
+    expect(all).toContain('redisGuard')
+    expect(unnamed(all, textOf('docs/guards.md'))).toEqual([])
+  })
+
   test.each([
     ['connect(target?, options?)', (options: object) => connect('memory:', options)],
     ['Options', (options: object) => connect('memory:').acquire('a', options)],

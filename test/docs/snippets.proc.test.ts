@@ -1,7 +1,7 @@
 /** Every snippet of the documents is type-checked and run, as a program of its own, against the built package. */
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { execFile, spawn } from 'node:child_process'
-import { copyFileSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
@@ -52,7 +52,7 @@ beforeAll(async () => {
   symlinkSync(resolve('bin/holdfast.cjs'), join(home, 'node_modules/.bin/holdfast'))
   writeFileSync(join(home, 'package.json'), JSON.stringify({ name: 'reader', private: true, type: 'module' }))
   for (const block of inLanguage('ts')) writeFileSync(join(home, `${fileOf(block)}.ts`), programOf(block))
-  for (const example of examples) copyFileSync(join('examples', example), join(home, example))
+  for (const example of examples) writeFileSync(join(home, example), reachable(textOf(join('examples', example))))
   const compilerOptions = {
     target: 'es2023',
     module: 'nodenext',
@@ -202,6 +202,17 @@ test('guarded-write: the late holder is refused', async () => {
   )
 })
 
+test.each([
+  ['guarded-redis', 'the third holder has saved 20\n'],
+  ['guarded-sql', ''],
+  ['guarded-http', 'without a fence: 428\n'],
+])('%s: who wakes up late can neither write nor read', async (name, end) => {
+  expect(await example(name, fresh())).toBe(
+    'the first holder reads 100\nthe second holder leaves 70\nthe late write is refused\nthe late read is refused\n' +
+      end,
+  )
+})
+
 function fileOf({ page, line }: Block): string {
   return `${page.replaceAll('/', '.')}.${line}`
 }
@@ -214,11 +225,15 @@ function programOf({ code }: Block): string {
   const needed = Object.keys(hidden).filter((name) => used(name) && !declared(name))
   // The hidden locks are connected.
   if (needed.includes('locks') && !declared('connect')) needed.unshift('connect')
+  return `${[...new Set(needed)].map((name) => hidden[name]).join('; ')}; export {}; ${reachable(code)}\n`
+}
+
+/** With the servers of these tests for those of the reader's machine. */
+function reachable(code: string): string {
   const [one, two, three] = servers.map(({ port }) => `new Redis(${port})`) as [string, string, string]
-  const reachable = code
+  return code
     .replace('new Redis()', one)
     .replace('new Redis(6379), new Redis(6380), new Redis(6381)', `${one}, ${two}, ${three}`)
-  return `${[...new Set(needed)].map((name) => hidden[name]).join('; ')}; export {}; ${reachable}\n`
 }
 
 /** A folder, and with it a store, that nobody has used. */

@@ -71,7 +71,7 @@ export function clientOf(client: RedisLike): Client {
     if ('defineCommand' in client) return new IoRedis(client)
     if ('evalSha' in client) return new NodeRedis(client)
   }
-  throw new BackendError('MISCONFIGURED', 'redis() got no client; give one of ioredis or of node-redis')
+  throw new BackendError('MISCONFIGURED', 'that is no client of Redis; give one of ioredis or of node-redis')
 }
 
 /** Ask by name, and tell the script to the node that does not know it. */
