@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { quorum } from './quorum.ts'
+import { search } from './search.ts'
+import { variants } from './variants.ts'
+
+/** It is all computing, and shares the machine with other tests. */
+const timeout = 60_000
+
+const quick = variants.filter(({ long }) => long !== true)
+
+test.for(quick)('$name: $shows', { timeout }, ({ rules, finds }) => {
+  const { complete, states, violation } = search(quorum(rules))
+  const told = violation?.trace.join('\n')
+  expect(complete).toBe(true)
+  if ('states' in finds) {
+    expect(violation?.broken, told).toBeUndefined()
+    expect(states).toBe(finds.states)
+  } else {
+    expect(violation?.broken).toBe(finds.broken)
+    expect(violation?.trace.length, told).toBe(finds.steps)
+  }
+})
+
+test('the shortest way to a violation is told step by step', () => {
+  const { violation } = search(quorum({ nodes: 3, attempts: 2, raise: 'never' }))
+  expect(violation?.trace).toEqual([
+    'node 1 grants A: 1',
+    'node 2 grants B: 1',
+    'the entry of A on node 1 ends',
+    'node 1 grants B: 2',
+    'B holds with the fence 2, by the answers of nodes 1, 2',
+    'the entry of B on node 2 ends',
+    'node 2 grants A: 2',
+    'A holds with the fence 2, by the answers of nodes 1, 2',
+  ])
+})
+
+test('nothing is overlooked by forgetting which node and which attempt is which', { timeout }, () => {
+  const names = ['conditional', 'no-raise', 'unconditional', 'unanswered', 'by-join', 'wiped', 'exclusion']
+  for (const { name, rules } of variants.filter((variant) => names.includes(variant.name))) {
+    const known = search(quorum(rules))
+    const all = search({ ...quorum(rules), canonical: () => undefined })
+    expect(all.violation?.trace.length, name).toBe(known.violation?.trace.length)
+    expect(all.states, name).toBeGreaterThan(known.states)
+    // Twelve ways to name three nodes and two attempts.
+    if (!all.violation) expect(all.states, name).toBeLessThanOrEqual(known.states * 12)
+  }
+})
+
+test('a search that is cut off does not call itself complete', () => {
+  const { complete, violation } = search(quorum({ nodes: 3, attempts: 2, raise: 'owned' }), { statesMax: 1000 })
+  expect(complete).toBe(false)
+  expect(violation).toBeUndefined()
+})
