@@ -2,6 +2,7 @@
 import type { Backend, Supports } from './backend.ts'
 import { file } from './backends/file/index.ts'
 import type { RedisLike } from './backends/redis/index.ts'
+import { SCHEMES as REDIS_SCHEMES, parseRedisUrl } from './backends/redis/url.ts'
 import { memory } from './backends/memory/index.ts'
 import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
@@ -35,19 +36,6 @@ export interface ConnectOptions {
 
 const KNOWN = new Set(['prefix', 'ttl', 'wait', 'margin', 'label', 'requestTimeout', 'waitTtl', 'grace', 'runtime'])
 
-/** `backends/redis/url.ts` says what each means. */
-const REDIS_SCHEMES = [
-  'redis',
-  'rediss',
-  'valkey',
-  'valkeys',
-  'redis+unix',
-  'redis+sentinel',
-  'rediss+sentinel',
-  'redis+cluster',
-  'rediss+cluster',
-]
-
 /** What opens each scheme. Drivers of servers are imported when a URL asks for them. */
 const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backend>([
   [
@@ -58,7 +46,7 @@ const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backen
     },
   ],
   ['file', (url) => file(fileOptions(url))],
-  ...REDIS_SCHEMES.map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
+  ...Object.keys(REDIS_SCHEMES).map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
 ])
 
 /** The queue is on the server, whichever it is. */
@@ -73,7 +61,13 @@ function isClient(target: object): target is RedisLike {
   return 'defineCommand' in target || 'evalSha' in target
 }
 
+/** A bad address is told here and now, before anything is loaded. */
 function redisAt(url: string): Backend {
+  try {
+    parseRedisUrl(url)
+  } catch (cause) {
+    throw new BadUrlError((cause as Error).message, { cause })
+  }
   return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redisAt(url))
 }
 

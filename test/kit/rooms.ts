@@ -91,7 +91,8 @@ function importRules(path: string, code: string): string[] {
     else if (room === own && backendOf(target) === backendOf(path)) continue
     else if (room === own) rule('a backend never imports another backend')
     else if (!imports.includes(room)) rule(`${own} imports only ${imports.join(', ') || 'nothing'}`)
-    else if (room === 'backends' && !target.endsWith('/index.ts')) rule('a backend is imported by its index.ts')
+    else if (room === 'backends' && !/\/(index|url)\.ts$/.test(target))
+      rule('a backend is imported by its index.ts, and what its addresses look like by its url.ts')
   }
   if (own !== 'cli' && /\bimport\((?!\s*['"])/.test(code)) {
     broken.push(`${path} imports a computed name: only cli/ may, as nobody can read where it leads`)
