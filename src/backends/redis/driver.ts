@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis'
 import { BackendError } from '../../backend.ts'
 import type { Client, Script, Subscriber, SubscriberEvents } from './client.ts'
 import { clientOf } from './client.ts'
+import { Losses } from './losses.ts'
 import type { Location } from './url.ts'
 
 /**
@@ -25,6 +26,8 @@ export class Driver implements Client {
   /** What went wrong with the connection last. */
   #trouble: Error | undefined
   #close = (): void => {}
+  /** Of one connection; a cluster has many, and its client sees to them. */
+  #losses: Losses | undefined
   /** The sockets, and how many requests are on their way: only those keep the process alive. */
   readonly #sockets = new Set<Socket>()
   #asking = 0
@@ -34,8 +37,8 @@ export class Driver implements Client {
     this.cluster = location.kind === 'cluster'
   }
 
-  script(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    return this.#explained((client) => client.script(script, keys, args))
+  script(script: Script, keys: readonly string[], args: readonly string[], sent?: () => void): Promise<unknown> {
+    return this.#explained((client) => client.script(script, keys, args, sent))
   }
 
   everywhere(...command: string[]): Promise<unknown[]> {
@@ -50,6 +53,10 @@ export class Driver implements Client {
     return (await this.#open()).subscriber(events)
   }
 
+  async own(): Promise<Client> {
+    return new Driver(this.#location)
+  }
+
   async close(): Promise<void> {
     await this.#opening?.catch(() => {})
     this.#close()
@@ -59,7 +66,8 @@ export class Driver implements Client {
   async #explained<T>(ask: (client: Client) => Promise<T>): Promise<T> {
     this.#count(1)
     try {
-      return await ask(await this.#open())
+      const client = await this.#open()
+      return await (this.#losses ? this.#losses.orLost(ask(client)) : ask(client))
     } catch (cause) {
       if (!(cause instanceof Error && cause.name === 'MaxRetriesPerRequestError')) throw cause
       const { host, port } = this.#location.addresses[0] ?? { host: this.#location.path ?? '', port: '' }
@@ -96,8 +104,10 @@ export class Driver implements Client {
     // Without a listener it is printed.
     client.on('error', (error: Error) => (this.#trouble = error))
     client.on('ready', () => (this.#trouble = undefined))
-    if (client instanceof driver.Redis) this.#adopt(client)
-    else client.on('+node', (node: Redis) => this.#adopt(node))
+    if (client instanceof driver.Redis) {
+      this.#adopt(client)
+      this.#losses = new Losses(client, 'close')
+    } else client.on('+node', (node: Redis) => this.#adopt(node))
     this.#close = () => client.disconnect()
     return clientOf(client)
   }
