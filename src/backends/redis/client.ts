@@ -119,10 +119,17 @@ interface IoRedisConnection extends IoRedisLike {
   unsubscribe(channel: string): Promise<unknown>
   disconnect(): void
   duplicate(options?: object): unknown
-  /** Of a single connection. */
+  /** Of a single connection. The second is no part of what ioredis documents; without it, a program may end late. */
   readonly stream?: { unref(): void }
+  readonly reconnectTimeout?: { unref(): void } | null
   readonly options?: { readonly keyPrefix?: string }
   nodes?(role: 'master'): IoRedisLike[]
+}
+
+/** Whoever waits keeps the process alive; a connection of ours does not, nor the pause before it is tried again. */
+function keepNobodyAlive(connection: IoRedisConnection): void {
+  connection.on('connect', () => connection.stream?.unref())
+  connection.on('reconnecting', () => connection.reconnectTimeout?.unref())
 }
 
 class IoRedis implements Client {
@@ -175,8 +182,7 @@ class IoRedis implements Client {
       'ready',
       afterFirst(() => events.reconnected()),
     )
-    // Whoever waits keeps the process alive; a connection that only listens does not.
-    connection.on('connect', () => connection.stream?.unref())
+    keepNobodyAlive(connection)
     return {
       subscribe: async (channel) => void (await connection.subscribe(channel)),
       unsubscribe: async (channel) => void (await connection.unsubscribe(channel)),
@@ -189,7 +195,7 @@ class IoRedis implements Client {
     const inOrder = { autoResendUnfulfilledCommands: false }
     const connection = this.#client.duplicate(inOrder) as IoRedisConnection
     connection.on('error', () => {})
-    connection.on('connect', () => connection.stream?.unref())
+    keepNobodyAlive(connection)
     return new IoRedis(connection, new Losses(connection, 'close'))
   }
 

@@ -1,5 +1,4 @@
 /** A client of our own, for an address: ioredis, imported at the first use and not before. */
-import type { Socket } from 'node:net'
 import type { Cluster, Redis } from 'ioredis'
 import { BackendError } from '../../backend.ts'
 import type { Client, Script, Subscriber, SubscriberEvents } from './client.ts'
@@ -28,8 +27,8 @@ export class Driver implements Client {
   #close = (): void => {}
   /** Of one connection; a cluster has many, and its client sees to them. */
   #losses: Losses | undefined
-  /** The sockets, and how many requests are on their way: only those keep the process alive. */
-  readonly #sockets = new Set<Socket>()
+  /** Sockets and pauses before the next one, and how many requests are on their way: only those keep the process alive. */
+  readonly #handles = new Set<Handle>()
   #asking = 0
 
   constructor(location: Location) {
@@ -80,16 +79,21 @@ export class Driver implements Client {
 
   #count(more: 1 | -1): void {
     this.#asking += more
-    if (this.#asking === 0) for (const socket of this.#sockets) socket.unref()
-    else if (this.#asking === 1) for (const socket of this.#sockets) socket.ref()
+    if (this.#asking === 0) for (const handle of this.#handles) handle.unref()
+    else if (this.#asking === 1) for (const handle of this.#handles) handle.ref()
   }
 
   #adopt(connection: Redis): void {
-    connection.on('connect', () => {
-      const socket = connection.stream
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
-      if (this.#asking === 0) socket.unref()
+    const hold = (handle: Handle): void => {
+      this.#handles.add(handle)
+      connection.once('close', () => this.#handles.delete(handle))
+      if (this.#asking === 0) handle.unref()
+    }
+    connection.on('connect', () => hold(connection.stream))
+    connection.on('reconnecting', () => {
+      // No part of what ioredis documents; without it, a program whose server is gone for good ends only by close().
+      const { reconnectTimeout: pause } = connection as unknown as { readonly reconnectTimeout?: Handle | null }
+      if (pause) hold(pause)
     })
   }
 
@@ -111,6 +115,12 @@ export class Driver implements Client {
     this.#close = () => client.disconnect()
     return clientOf(client)
   }
+}
+
+/** A socket or a timer. */
+interface Handle {
+  ref(): unknown
+  unref(): unknown
 }
 
 interface IoRedisModule {
