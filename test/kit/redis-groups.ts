@@ -72,12 +72,15 @@ export class SentinelGroup {
     this.#sentinels = sentinels
   }
 
-  static async start(): Promise<SentinelGroup> {
-    const primary = await RedisServer.start()
-    const replica = (): Promise<RedisServer> => RedisServer.start('--replicaof', '127.0.0.1', String(primary.port))
+  /** @param password of the servers; the sentinels have none of their own */
+  static async start({ password }: { readonly password?: string } = {}): Promise<SentinelGroup> {
+    const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password]
+    const primary = await RedisServer.start('--repl-diskless-sync-delay', '0', ...login)
+    const follow = ['--replicaof', '127.0.0.1', String(primary.port)]
+    const replica = (): Promise<RedisServer> => RedisServer.start(...follow, ...login)
     const replicas = [await replica(), await replica()]
     const sentinels: RedisServer[] = []
-    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port))
+    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port, password))
     const group = new SentinelGroup([primary, ...replicas], sentinels)
     await group.#settled(primary.port)
     return group
