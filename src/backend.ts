@@ -189,12 +189,14 @@ export class BackendError extends Error {
 }
 
 /**
- * `UNAVAILABLE` may pass by itself. The others will not: `DENIED` (no rights), `MISCONFIGURED` (the coordinator is not
+ * `UNAVAILABLE` and `NOT_REPLICATED` (done, but it might not outlive the coordinator, so it does not count) may pass by
+ * themselves. The others will not: `DENIED` (no rights), `MISCONFIGURED` (the coordinator is not
  * fit to be one), `STORE_GONE`, `STORE_FULL`, `STORE_DAMAGED`, `STORE_VERSION` (made by another version),
  * `STORE_MISMATCH` (made under another clock), `CLOSED`.
  */
 export type BackendErrorCode =
   | 'UNAVAILABLE'
+  | 'NOT_REPLICATED'
   | 'DENIED'
   | 'MISCONFIGURED'
   | 'STORE_GONE'

@@ -2,7 +2,9 @@
 import type { Backend, Supports } from './backend.ts'
 import { file } from './backends/file/index.ts'
 import type { RedisLike } from './backends/redis/index.ts'
+import { SCHEMES as REDIS_SCHEMES, parseRedisUrl } from './backends/redis/url.ts'
 import { memory } from './backends/memory/index.ts'
+import { parseRedlockUrl } from './backends/redlock/url.ts'
 import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
 import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
@@ -35,19 +37,6 @@ export interface ConnectOptions {
 
 const KNOWN = new Set(['prefix', 'ttl', 'wait', 'margin', 'label', 'requestTimeout', 'waitTtl', 'grace', 'runtime'])
 
-/** `backends/redis/url.ts` says what each means. */
-const REDIS_SCHEMES = [
-  'redis',
-  'rediss',
-  'valkey',
-  'valkeys',
-  'redis+unix',
-  'redis+sentinel',
-  'rediss+sentinel',
-  'redis+cluster',
-  'rediss+cluster',
-]
-
 /** What opens each scheme. Drivers of servers are imported when a URL asks for them. */
 const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backend>([
   [
@@ -58,10 +47,19 @@ const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backen
     },
   ],
   ['file', (url) => file(fileOptions(url))],
-  ...REDIS_SCHEMES.map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
+  ...Object.keys(REDIS_SCHEMES).map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
   ['redlock', redlockAt],
   ['redlocks', redlockAt],
 ])
+
+/** A bad address is told here and now, before anything is loaded. */
+function checkAddress(parse: (url: string) => unknown, url: string): void {
+  try {
+    parse(url)
+  } catch (cause) {
+    throw new BadUrlError((cause as Error).message, { cause })
+  }
+}
 
 /** The queue is on the server, whichever it is. */
 const ON_REDIS: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
@@ -70,6 +68,7 @@ const ON_REDIS: Supports = { queue: true, sharing: 'permits', fence: 'durable', 
 const ON_A_QUORUM: Supports = { queue: false, sharing: 'none', fence: 'durable', wake: true }
 
 function redlockAt(url: string): Backend {
+  checkAddress(parseRedlockUrl, url)
   return new Later('redlock', ON_A_QUORUM, async () => (await import('./backends/redlock/index.ts')).redlockAt(url))
 }
 
@@ -83,6 +82,7 @@ function isClient(target: object): target is RedisLike {
 }
 
 function redisAt(url: string): Backend {
+  checkAddress(parseRedisUrl, url)
   return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redisAt(url))
 }
 

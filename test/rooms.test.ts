@@ -65,6 +65,7 @@ test.each([
   ['src/runtime.ts', `setTimeout(fire, Date.now() + Math.random())`],
   ['src/cli/main.ts', `setTimeout(done, 5)\nawait import(name)`],
   ['src/core/lease.ts', `// Date.now() would jump\n/** import('ioredis') */\nconst url = 'http://x'`],
+  ['src/connect.ts', `import { parse } from './backends/redis/url.ts'`],
   ['src/core/lease.ts', `const at = new Date(wallMs)\nruntime.after(5, wake)`],
   ['examples/first.ts', `import { connect } from 'holdfast'\nimport { memory } from 'holdfast/memory'`],
 ])('%s: %s is allowed', (path, text) => {

@@ -41,6 +41,7 @@ const CODES: Record<string, number> = {
   SELF_DEADLOCK: EXIT.usage,
   UNREACHABLE: EXIT.unavailable,
   UNAVAILABLE: EXIT.unavailable,
+  NOT_REPLICATED: EXIT.unavailable,
   STORE_GONE: EXIT.unavailable,
   STORE_FULL: EXIT.unavailable,
   STORE_DAMAGED: EXIT.unavailable,

@@ -349,7 +349,11 @@ class Attempt implements Charge, Closable {
         this.#timeout?.cancel()
         this.answered(standing, sentAt)
       },
-      (error: unknown) => this.#fail(unreachable(this.#request.name, error)),
+      (error: unknown) => {
+        // It may have been carried out after we left.
+        if (this.#gaveUp) this.#leave()
+        else this.#fail(unreachable(this.#request.name, error))
+      },
     )
   }
 

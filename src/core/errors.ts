@@ -169,8 +169,8 @@ export class NotSupportedError extends HoldfastError {
 export class BadUrlError extends HoldfastError {
   override readonly name = 'BadUrlError'
 
-  constructor(message: string) {
-    super('BAD_URL', undefined, message)
+  constructor(message: string, options?: ErrorOptions) {
+    super('BAD_URL', undefined, message, options)
   }
 }
 

@@ -1,6 +1,6 @@
 /** What all locks of one `connect()` share: the coordinator, the clock, the keeper, and what must be given back at the end. */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Backend, Claim } from '../backend.ts'
+import type { Backend, BackendErrorCode, Claim } from '../backend.ts'
 import { BackendError } from '../backend.ts'
 import type { Runtime } from '../runtime.ts'
 import { Agenda } from './agenda.ts'
@@ -199,7 +199,9 @@ export class Session {
   }
 }
 
+const MAY_PASS: ReadonlySet<string> = new Set<BackendErrorCode>(['UNAVAILABLE', 'NOT_REPLICATED', 'STORE_FULL'])
+
 /** A coordinator that says why it cannot, and that time will not mend it. */
 export function isFinal(error: unknown): boolean {
-  return error instanceof BackendError && error.code !== 'UNAVAILABLE' && error.code !== 'STORE_FULL'
+  return error instanceof BackendError && !MAY_PASS.has(error.code)
 }

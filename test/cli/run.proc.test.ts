@@ -114,9 +114,10 @@ describe('exit codes', () => {
     expect(await ahead.ended).toMatchObject({ code: 0 })
   })
 
-  test('78: no such coordinator, an empty HOLDFAST_URL, a store that others may write to', async () => {
+  test('78: no such coordinator, a bad address, an empty HOLDFAST_URL, a store that others may write to', async () => {
     const place = new Place()
     expect(await place.start(['run', 'x', '--url', 'foo:bar', '--', 'true']).ended).toMatchObject({ code: 78 })
+    expect(await place.start(['run', 'x', '--url', 'redis://h/x', '--', 'true']).ended).toMatchObject({ code: 78 })
     const empty = await place.start(['run', 'x', '--', 'true'], { env: { HOLDFAST_URL: '' } }).ended
     expect(empty.stderr).toContain('HOLDFAST_URL is empty')
     expect(empty.code).toBe(78)

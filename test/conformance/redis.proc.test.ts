@@ -10,22 +10,24 @@ import { redis } from '../../src/backends/redis/index.ts'
 import { backendFor } from '../../src/connect.ts'
 import type { Coordinator } from '../../src/testing/index.ts'
 import { conformance } from '../../src/testing/index.ts'
+import { ReplicaGroup } from '../kit/redis-groups.ts'
 import { RedisServer } from '../kit/redis.ts'
 
 let server: RedisServer
+let group: ReplicaGroup
 beforeAll(async () => {
-  server = await RedisServer.start()
+  ;[server, group] = await Promise.all([RedisServer.start(), ReplicaGroup.start()])
 })
-afterAll(() => server.end())
+afterAll(() => Promise.all([server.end(), group.end()]))
 
-/** A client that is connected, and how to end it. */
-type Connect = () => Promise<readonly [client: RedisLike, end: () => void]>
+/** A client that is connected to a server, and how to end it. */
+type Connect = (server: RedisServer) => Promise<readonly [client: RedisLike, end: () => void]>
 
 const clients: readonly (readonly [name: string, connect: Connect])[] = [
-  ['ioredis 6', async () => ioRedis(new Redis(server.port))],
-  ['ioredis 5', async () => ioRedis(new Redis5(server.port))],
-  ['node-redis 6', async () => nodeRedis(createClient({ url: server.url }))],
-  ['node-redis 5', async () => nodeRedis(createClient5({ url: server.url }))],
+  ['ioredis 6', async ({ port }) => ioRedis(new Redis(port))],
+  ['ioredis 5', async ({ port }) => ioRedis(new Redis5(port))],
+  ['node-redis 6', async ({ url }) => nodeRedis(createClient({ url }))],
+  ['node-redis 5', async ({ url }) => nodeRedis(createClient5({ url }))],
 ]
 
 function ioRedis(client: Redis | Redis5): readonly [RedisLike, () => void] {
@@ -37,25 +39,29 @@ async function nodeRedis<T extends RedisLike & { connect(): Promise<unknown>; de
   return [client, () => client.destroy()] as const
 }
 
-function through(connect: Connect): () => Promise<Coordinator> {
+function through(connect: Connect, replicas = 0): () => Promise<Coordinator> {
   return async () => {
-    const [client, end] = await connect()
+    const [client, end] = await connect(replicas === 0 ? server : group.primary)
     return {
-      backend: redis(client),
-      another: async () => redis(client),
+      backend: redis(client, { replicas }),
+      another: async () => redis(client, { replicas }),
       advance: sleep,
       end: async () => end(),
     }
   }
 }
 
-async function atAddress(): Promise<Coordinator> {
-  return { backend: backendFor(server.url), another: async () => backendFor(server.url), advance: sleep }
+function atAddress(url: () => string): () => Promise<Coordinator> {
+  return async () => ({ backend: backendFor(url()), another: async () => backendFor(url()), advance: sleep })
 }
+
+/** With a replica: here through one client, and through each of them in the matrix. */
+const replicated = process.env['HOLDFAST_MATRIX'] === '1' ? clients : clients.slice(0, 1)
 
 const ways = [
   ...clients.map(([name, connect]) => [`through ${name}`, through(connect)] as const),
-  ['at an address', atAddress] as const,
+  ['at an address', atAddress(() => server.url)] as const,
+  ...replicated.map(([name, connect]) => [`with a replica, through ${name}`, through(connect, 1)] as const),
 ]
 
 describe.each(ways)('redis %s', (_, make) => {

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
+import type { Backend, Entry } from '../../src/backend.ts'
 import type { Plan } from '../../src/testing/faults.ts'
+import { faulty } from '../../src/testing/faults.ts'
 import { outcomeOf, world } from './kit.ts'
 
 const join: (fault: ReturnType<Plan>) => Plan = (fault) => (verb, _, n) =>
@@ -73,6 +75,20 @@ test('a subscription that is never confirmed keeps nobody from giving up', async
 
 test('a join that lands after the caller gave up is left again', async () => {
   const { time, locks, isFree } = world({ plan: join({ requestMs: 8000 }) })
+  const gone = outcomeOf(locks.acquire('a'))
+  await time.advance(5001)
+  expect(gone.error).toMatchObject({ code: 'UNREACHABLE' })
+  await time.advance(3000)
+  expect(await isFree('a')).toBe(true)
+})
+
+test('a join that fails after the caller gave up is left again: nobody knows what it did', async () => {
+  const late = (backend: Backend): Backend =>
+    Object.assign(
+      faulty(backend, () => undefined),
+      { join: (entry: Entry) => backend.join(entry).then(() => Promise.reject(new Error('not replicated'))) },
+    )
+  const { time, locks, isFree } = world({ plan: join({ requestMs: 8000 }), wrap: late })
   const gone = outcomeOf(locks.acquire('a'))
   await time.advance(5001)
   expect(gone.error).toMatchObject({ code: 'UNREACHABLE' })

@@ -214,6 +214,7 @@ test('a waiter hears at once of what time will not mend, and of what may pass wh
   for (const [code, afterMs] of [
     ['DENIED', 2100],
     ['STORE_FULL', 25_000],
+    ['NOT_REPLICATED', 25_000],
   ] as const) {
     const cause = new BackendError(code, 'as it is')
     const { time, locks, other } = world({

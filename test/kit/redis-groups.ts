@@ -1,12 +1,66 @@
-/** Several Redis servers that belong together: a primary with replicas under sentinels, and a cluster. */
+/** Several Redis servers that belong together: a primary with replicas, alone or under sentinels, and a cluster. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { Proxy } from './proxy.ts'
 import { RedisServer, freePort } from './redis.ts'
 
 const SLOTS = 16_384
 
 /** How long a failover may take on a busy machine. */
 const PATIENCE_MS = 30_000
+
+/** A primary, and replicas that follow it, each over a wire that can be silenced. */
+export class ReplicaGroup {
+  readonly primary: RedisServer
+  readonly replicas: readonly RedisServer[]
+  readonly wires: readonly Proxy[]
+
+  private constructor(primary: RedisServer, replicas: readonly RedisServer[], wires: readonly Proxy[]) {
+    this.primary = primary
+    this.replicas = replicas
+    this.wires = wires
+  }
+
+  static async start(count = 1): Promise<ReplicaGroup> {
+    const primary = await RedisServer.start('--repl-diskless-sync-delay', '0')
+    const wires: Proxy[] = []
+    const replicas: RedisServer[] = []
+    for (let n = 0; n < count; n += 1) {
+      const wire = await Proxy.start(primary.port)
+      wires.push(wire)
+      replicas.push(await RedisServer.start('--replicaof', '127.0.0.1', String(wire.port)))
+    }
+    const group = new ReplicaGroup(primary, replicas, wires)
+    await eventually('a primary whose replicas follow', () => group.#followed())
+    return group
+  }
+
+  /** As in the beginning: everybody runs, and the replicas follow. */
+  async heal(): Promise<void> {
+    for (const wire of this.wires) wire.heal()
+    for (const replica of this.replicas) replica.thaw()
+    await eventually('a primary whose replicas follow', () => this.#followed())
+  }
+
+  /** The primary dies, and the first replica takes over with what it has. */
+  async failOver(): Promise<RedisServer> {
+    const [next] = this.replicas
+    await this.primary.kill()
+    await ask(next!.port, 'REPLICAOF', 'NO', 'ONE')
+    return next!
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([this.primary, ...this.replicas].map((server) => server.end()))
+    await Promise.all(this.wires.map((wire) => wire.end()))
+  }
+
+  async #followed(): Promise<boolean> {
+    const [, , followers] = (await ask(this.primary.port, 'ROLE')) as [string, number, unknown[]]
+    const acknowledged = (await ask(this.primary.port, 'WAIT', String(this.replicas.length), '1000')) as number
+    return followers.length === this.replicas.length && acknowledged === this.replicas.length
+  }
+}
 
 /** One primary, two replicas, three sentinels that know it as `main`. */
 export class SentinelGroup {
@@ -18,12 +72,15 @@ export class SentinelGroup {
     this.#sentinels = sentinels
   }
 
-  static async start(): Promise<SentinelGroup> {
-    const primary = await RedisServer.start()
-    const replica = (): Promise<RedisServer> => RedisServer.start('--replicaof', '127.0.0.1', String(primary.port))
+  /** @param password of the servers; the sentinels have none of their own */
+  static async start({ password }: { readonly password?: string } = {}): Promise<SentinelGroup> {
+    const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password]
+    const primary = await RedisServer.start('--repl-diskless-sync-delay', '0', ...login)
+    const follow = ['--replicaof', '127.0.0.1', String(primary.port)]
+    const replica = (): Promise<RedisServer> => RedisServer.start(...follow, ...login)
     const replicas = [await replica(), await replica()]
     const sentinels: RedisServer[] = []
-    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port))
+    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port, password))
     const group = new SentinelGroup([primary, ...replicas], sentinels)
     await group.#settled(primary.port)
     return group

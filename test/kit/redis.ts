@@ -32,8 +32,8 @@ export class RedisServer {
     })
   }
 
-  /** One that watches a primary, and knows it by a name. */
-  static sentinel(name: string, primaryPort: number): Promise<RedisServer> {
+  /** One that watches a primary, and knows it by a name. `password` is the primary's. */
+  static sentinel(name: string, primaryPort: number, password?: string): Promise<RedisServer> {
     return RedisServer.#launch((port, directory) => {
       const lines = [
         `port ${port}`,
@@ -42,6 +42,7 @@ export class RedisServer {
         `sentinel monitor ${name} 127.0.0.1 ${primaryPort} 2`,
         `sentinel down-after-milliseconds ${name} 500`,
         `sentinel failover-timeout ${name} 3000`,
+        ...(password === undefined ? [] : [`sentinel auth-pass ${name} ${password}`]),
       ]
       // It writes what it learns into the same file.
       const file = join(directory, 'sentinel.conf')

@@ -99,12 +99,11 @@ function importRules(path: string, code: string): string[] {
     const room = roomOf(target)
     if (room === undefined) rule('that is no room of src/')
     else if (room === own && backendOf(target) === backendOf(path)) continue
-    else if (room === own && madeOf[backendOf(path) ?? ''] === backendOf(target) && target.endsWith('/index.ts'))
-      continue
+    else if (room === own && madeOf[backendOf(path) ?? ''] === backendOf(target) && isDoor(target)) continue
     else if (room === own) rule('a backend never imports another backend')
     else if (!imports.includes(room)) rule(`${own} imports only ${imports.join(', ') || 'nothing'}`)
-    else if (room === 'backends' && !backendDoors[own]?.test(target) && !target.endsWith('/index.ts'))
-      rule('a backend is imported by its index.ts')
+    else if (room === 'backends' && !backendDoors[own]?.test(target) && !isDoor(target))
+      rule('a backend is imported by its index.ts, and what its addresses look like by its url.ts')
   }
   if (own !== 'cli' && /\bimport\((?!\s*['"])/.test(code)) {
     broken.push(`${path} imports a computed name: only cli/ may, as nobody can read where it leads`)
@@ -134,6 +133,9 @@ function roomOf(path: string): RoomName | undefined {
 }
 
 const backendOf = (path: string) => /^src\/backends\/([^/]+)\//.exec(path)?.[1]
+
+/** What it does, and what its addresses look like. */
+const isDoor = (path: string) => /\/(index|url)\.ts$/.test(path)
 
 const importForms = [
   /^\s*(?:import|export)\s+(?:type\s+)?(?:[\w$]+\s*,?\s*)?(?:\*(?:\s*as\s+[\w$]+)?|\{[^}]*\})?\s*from\s*['"]([^'"]+)['"]/gm,

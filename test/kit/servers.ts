@@ -1,8 +1,8 @@
-/** Before the tests that need servers: the servers. Where one is missing it is installed, or it is said what to install. */
+/** Before the tests that need servers: the servers, and what makes certificates for them. Where one is missing it is installed, or it is said what to install. */
 import { spawnSync } from 'node:child_process'
 
 /** A program, and the Debian package that brings it. */
-const SERVERS = { 'redis-server': 'redis-server' } as const
+const SERVERS = { 'redis-server': 'redis-server', openssl: 'openssl' } as const
 
 export function setup(): void {
   const missing = Object.entries(SERVERS).flatMap(([program, packageName]) => (runs(program) ? [] : [packageName]))
@@ -14,7 +14,7 @@ export function setup(): void {
 }
 
 function runs(program: string): boolean {
-  return spawnSync(program, ['--version']).status === 0
+  return spawnSync(program, ['--version']).error === undefined
 }
 
 function apt(...args: string[]): boolean {

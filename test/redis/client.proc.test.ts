@@ -1,6 +1,8 @@
 /** A client that the user has already: it is used, and left as it was. */
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import type { EventEmitter } from 'node:events'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
@@ -8,6 +10,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { RedisLike } from '../../src/backends/redis/index.ts'
 import { redis } from '../../src/backends/redis/index.ts'
 import { connect } from '../../src/index.ts'
+import { ReplicaGroup } from '../kit/redis-groups.ts'
 import { RedisServer } from '../kit/redis.ts'
 
 let server: RedisServer
@@ -83,3 +86,30 @@ test('a program that has done its work ends, though nothing was closed', async (
   const ran = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { timeout: 30_000 })
   expect(ran.stdout).toBe('done\n')
 })
+
+test.each(['', '?replicas=1'])(
+  'a program ends though its server is gone for good (address with "%s")',
+  async (query) => {
+    const group = await ReplicaGroup.start()
+    onTestFinished(() => group.end())
+    const program = `
+    import { connect } from 'holdfast'
+    const locks = connect('${group.primary.url}${query}')
+    const first = await locks.acquire('y')
+    setTimeout(() => void first.release(), 100)
+    await (await locks.acquire('y')).release()
+    process.stdin.resume()
+    console.log('done')`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    await once(child.stdout, 'data')
+    await group.primary.kill()
+    // Until it has noticed, and tries to connect again.
+    await sleep(1000)
+    child.stdin.end()
+    const [code] = (await once(child, 'exit')) as [number]
+    expect(code).toBe(0)
+  },
+)

@@ -167,6 +167,18 @@ test.each([
   await (await locksAt(server.port).acquire('x', { wait: '10s' })).release()
 })
 
+test('a connection that is lost in the middle of an acquisition is told at once', async () => {
+  const [locks, proxy] = await wired({ requestTimeout: '60s' })
+  await (await locks.acquire('warm')).release()
+  proxy.silence('down')
+  const asked = locks.tryAcquire('x').catch((error: unknown) => error)
+  const others = locksAt(server.port)
+  await expect.poll(async () => (await others.inspect('x'))?.holders.length).toBe(1)
+  proxy.reset()
+  proxy.heal()
+  expect(await asked).toMatchObject({ code: 'UNAVAILABLE', message: expect.stringContaining('connection was lost') })
+})
+
 test('a slow network: what is granted is held, and what would come too late is not handed out', async () => {
   const [locks, proxy] = await wired({ requestTimeout: '3s' })
   await (await locks.acquire('warm')).release()

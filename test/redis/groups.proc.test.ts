@@ -73,7 +73,7 @@ async function sections(open: () => Backend | string, meanwhile: () => Promise<v
         })
       } catch (error) {
         // While nobody answers, an acquisition may fail; the next one waits for its turn again.
-        expect((error as { code: string }).code).toMatch(/UNREACHABLE|UNAVAILABLE|LEASE_LOST/)
+        expect((error as { code: string }).code).toMatch(/UNREACHABLE|UNAVAILABLE|NOT_REPLICATED|LEASE_LOST/)
         await sleep(50)
       }
     }
@@ -110,3 +110,12 @@ test('the primary under sentinels dies: a replica goes on, with larger fences', 
     () => sentinels.url,
     () => sentinels.failOver(),
   ))
+
+test('the same with replicas: 1, which the other replica is then', async () => {
+  const group = await SentinelGroup.start()
+  onTestFinished(() => group.end())
+  await sections(
+    () => `${group.url}?replicas=1`,
+    () => group.failOver(),
+  )
+})

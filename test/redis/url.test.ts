@@ -50,6 +50,11 @@ test.each([
       database: 0,
     },
   ],
+  ['redis://h/1?replicas=2', { ...single, addresses: [{ host: 'h', port: 6379 }], database: 1, replicas: 2 }],
+  [
+    'redis+unix:///s?db=4&replicas=1',
+    { kind: 'unix', tls: false, addresses: [], path: '/s', database: 4, replicas: 1 },
+  ],
 ])('%s', (url, location) => {
   expect(parseRedisUrl(url)).toEqual(location)
 })
@@ -60,15 +65,24 @@ test.each([
   ['redis://h/x', 'a database is a number'],
   ['redis://h/1/2', 'nothing else'],
   ['redis://h:port', 'is no list of hosts'],
-  ['redis://h?tls', 'nothing behind a question mark'],
+  ['redis://h?tls', 'it knows ?replicas=1 and nothing else'],
+  ['redis://h?db=1', 'it knows ?replicas=1 and nothing else'],
+  ['redis://h?replicas=1&replicas=1', 'is there twice'],
+  ['redis://h?replicas=0', 'replicas is a number from 1 to'],
+  ['redis+cluster://a?replicas=1', 'a cluster cannot wait for replicas'],
   ['redis://u:%zz@h', 'percent-encoding'],
   ['redis+unix://h/path', 'a path and no host'],
   ['redis+unix://', 'there is no path'],
-  ['redis+unix:///s?x=1', '?db='],
+  ['redis+unix:///s?x=1', 'it knows ?db=1&replicas=1 and nothing else'],
   ['redis+sentinel://a', 'the name of the primary'],
   ['redis+cluster://a/1', 'one database'],
 ])('%s is an error that says what to write', (url, text) => {
   expect(() => parseRedisUrl(url)).toThrow(text)
+})
+
+test('connect() says at once what is wrong with an address', () => {
+  const message = expect.stringContaining('a database is a number')
+  expect(() => connect('redis://h/x')).toThrow(expect.objectContaining({ code: 'BAD_URL', message }))
 })
 
 test('no error shows a password', () => {
@@ -87,7 +101,9 @@ test('a name is in its hash tag whatever characters it has, and is found again',
 })
 
 test('connect() knows the same schemes', () => {
-  for (const scheme of Object.keys(SCHEMES)) expect(() => connect(`${scheme}://h`)).not.toThrow()
+  for (const scheme of Object.keys(SCHEMES)) {
+    expect(() => connect(`${scheme}://h?nonsense`)).toThrow(`'${scheme}://h?nonsense': `)
+  }
   expect(() => connect('redis+nonsense://h')).toThrow(
     Object.keys(SCHEMES)
       .map((each) => `${each}:`)

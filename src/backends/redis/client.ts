@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { BackendError } from '../../backend.ts'
+import { Losses } from './losses.ts'
 
 /** A script, and the name under which a server keeps it. */
 export interface Script {
@@ -54,13 +55,16 @@ export interface SubscriberEvents {
 export interface Client {
   /** Whether keys of different names may lie on different nodes. */
   readonly cluster: boolean
-  script(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown>
+  /** @param sent called whenever it has been sent: once, or once more if the server does not know the script */
+  script(script: Script, keys: readonly string[], args: readonly string[], sent?: () => void): Promise<unknown>
   /** A command without a key: to every primary of a cluster. One answer each. */
   everywhere(...command: string[]): Promise<unknown[]>
   /** The keys that match, in portions; some may come twice. */
   scan(pattern: string): AsyncIterable<readonly string[]>
   /** @param signal aborted: whoever asked has no more use for it, also if it is not connected yet */
   subscriber(events: SubscriberEvents, signal: AbortSignal): Promise<Subscriber>
+  /** The same server, on a connection of our own that may block. Of one server, not of a cluster. */
+  own(): Promise<Client>
   /** End what is ours of it. */
   close(): Promise<void>
 }
@@ -75,12 +79,16 @@ export function clientOf(client: RedisLike): Client {
 }
 
 /** Ask by name, and tell the script to the node that does not know it. */
-async function ask<T>(bySha: () => Promise<T>, bySource: () => Promise<T>): Promise<T> {
+async function ask<T>(bySha: () => Promise<T>, bySource: () => Promise<T>, sent?: () => void): Promise<T> {
   try {
-    return await bySha()
+    const answer = bySha()
+    sent?.()
+    return await answer
   } catch (error) {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-    return bySource()
+    const answer = bySource()
+    sent?.()
+    return answer
   }
 }
 
@@ -111,31 +119,50 @@ interface IoRedisConnection extends IoRedisLike {
   subscribe(channel: string): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
   disconnect(): void
-  /** Of a single connection. */
+  duplicate(options?: object): unknown
+  /** Of a single connection. The second is no part of what ioredis documents; without it, a program may end late. */
   readonly stream?: { unref(): void }
+  readonly reconnectTimeout?: { unref(): void } | null
   readonly options?: { readonly keyPrefix?: string }
   nodes?(role: 'master'): IoRedisLike[]
+}
+
+/** Whoever waits keeps the process alive; a connection of ours does not, nor the pause before it is tried again. */
+function keepNobodyAlive(connection: IoRedisConnection): void {
+  connection.on('connect', () => connection.stream?.unref())
+  connection.on('reconnecting', () => connection.reconnectTimeout?.unref())
 }
 
 class IoRedis implements Client {
   readonly cluster: boolean
   readonly #client: IoRedisConnection
+  /** Of a connection of our own. */
+  readonly #losses: Losses | undefined
 
-  constructor(client: IoRedisLike) {
+  constructor(client: IoRedisLike, losses?: Losses) {
     this.#client = client as IoRedisConnection
+    this.#losses = losses
     this.cluster = client.isCluster === true
   }
 
-  script({ sha, source }: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+  script(
+    { sha, source }: Script,
+    keys: readonly string[],
+    args: readonly string[],
+    sent?: () => void,
+  ): Promise<unknown> {
     const client = this.#client
-    return ask(
+    const answer = ask(
       () => client.evalsha(sha, keys.length, ...keys, ...args),
       () => client.eval(source, keys.length, ...keys, ...args),
+      sent,
     )
+    return this.#losses ? this.#losses.orLost(answer) : answer
   }
 
   everywhere(command: string, ...args: string[]): Promise<unknown[]> {
-    return Promise.all(this.#primaries().map((node) => node.call(command, ...args)))
+    const answers = Promise.all(this.#primaries().map((node) => node.call(command, ...args)))
+    return this.#losses ? this.#losses.orLost(answers) : answers
   }
 
   async *scan(pattern: string): AsyncGenerator<readonly string[]> {
@@ -156,8 +183,7 @@ class IoRedis implements Client {
       'ready',
       afterFirst(() => events.reconnected()),
     )
-    // Whoever waits keeps the process alive; a connection that only listens does not.
-    connection.on('connect', () => connection.stream?.unref())
+    keepNobodyAlive(connection)
     return {
       subscribe: async (channel) => void (await connection.subscribe(channel)),
       unsubscribe: async (channel) => void (await connection.unsubscribe(channel)),
@@ -165,7 +191,18 @@ class IoRedis implements Client {
     }
   }
 
-  async close(): Promise<void> {}
+  async own(): Promise<Client> {
+    // In the order in which it is asked for, and never once more by itself.
+    const inOrder = { autoResendUnfulfilledCommands: false }
+    const connection = this.#client.duplicate(inOrder) as IoRedisConnection
+    connection.on('error', () => {})
+    keepNobodyAlive(connection)
+    return new IoRedis(connection, new Losses(connection, 'close'))
+  }
+
+  async close(): Promise<void> {
+    if (this.#losses) this.#client.disconnect()
+  }
 
   #primaries(): readonly IoRedisLike[] {
     return this.#client.nodes?.('master') ?? [this.#client]
@@ -187,22 +224,33 @@ interface NodeRedisConnection extends NodeRedisLike {
 class NodeRedis implements Client {
   readonly cluster: boolean
   readonly #client: NodeRedisConnection
+  /** Of a connection of our own. */
+  readonly #losses: Losses | undefined
 
-  constructor(client: NodeRedisLike) {
+  constructor(client: NodeRedisLike, losses?: Losses) {
     this.#client = client as NodeRedisConnection
+    this.#losses = losses
     this.cluster = this.#client.nodeClient !== undefined
   }
 
-  script({ sha, source }: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+  script(
+    { sha, source }: Script,
+    keys: readonly string[],
+    args: readonly string[],
+    sent?: () => void,
+  ): Promise<unknown> {
     const options = { keys: [...keys], arguments: [...args] }
-    return ask(
+    const answer = ask(
       () => this.#client.evalSha(sha, options),
       () => this.#client.eval(source, options),
+      sent,
     )
+    return this.#losses ? this.#losses.orLost(answer) : answer
   }
 
-  async everywhere(...command: string[]): Promise<unknown[]> {
-    return Promise.all((await this.#primaries()).map((node) => node.sendCommand!(command)))
+  everywhere(...command: string[]): Promise<unknown[]> {
+    const answers = this.#primaries().then((nodes) => Promise.all(nodes.map((node) => node.sendCommand!(command))))
+    return this.#losses ? this.#losses.orLost(answers) : answers
   }
 
   async *scan(pattern: string): AsyncGenerator<readonly string[]> {
@@ -231,7 +279,18 @@ class NodeRedis implements Client {
     }
   }
 
-  async close(): Promise<void> {}
+  async own(): Promise<Client> {
+    const connection = this.#client.duplicate() as NodeRedisConnection
+    const own = new NodeRedis(connection, new Losses(connection, 'reconnecting'))
+    connection.on('error', () => {})
+    await connection.connect()
+    connection.unref?.()
+    return own
+  }
+
+  async close(): Promise<void> {
+    if (this.#losses) this.#client.destroy()
+  }
 
   async #primaries(): Promise<NodeRedisConnection[]> {
     const { masters } = this.#client

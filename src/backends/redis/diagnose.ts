@@ -14,7 +14,8 @@ const OLDEST_MAJOR = 7
 
 type Facts = ReadonlyMap<string, string>
 
-export async function diagnose(client: Client, backend: Backend): Promise<Finding[]> {
+/** @param replicas how many must have a grant before it counts */
+export async function diagnose(client: Client, backend: Backend, replicas: number): Promise<Finding[]> {
   const sentAt = realRuntime.monotonicMs()
   let infos: string[]
   try {
@@ -29,13 +30,13 @@ export async function diagnose(client: Client, backend: Backend): Promise<Findin
       ? advice('latency', `an answer took ${tookMs.toFixed(0)} ms; leases should last a hundred times as long`)
       : ok('latency', `an answer took ${tookMs.toFixed(1)} ms`),
   ]
-  for (const info of infos) findings.push(...server(factsOf(info)))
+  for (const info of infos) findings.push(...server(factsOf(info), replicas))
   findings.push(...(await clocks(client)), ...(await rights(backend)))
   return findings
 }
 
-function server(facts: Facts): Finding[] {
-  return [version(facts), eviction(facts), persistence(facts), replication(facts)]
+function server(facts: Facts, replicas: number): Finding[] {
+  return [version(facts), eviction(facts), persistence(facts), replication(facts, replicas)]
 }
 
 function version(facts: Facts): Finding {
@@ -66,16 +67,24 @@ function persistence(facts: Facts): Finding {
   )
 }
 
-function replication(facts: Facts): Finding {
-  const replicas = Number(facts.get('connected_slaves') ?? 0)
+function replication(facts: Facts, asked: number): Finding {
+  const there = Number(facts.get('connected_slaves') ?? 0)
   if (facts.get('role') === 'slave')
     return error('replication', 'this is a replica: it grants nothing; connect to the primary')
-  return replicas === 0
-    ? ok('replication', 'no replicas: nothing takes over, and nothing is lost by a failover')
-    : advice(
-        'replication',
-        `${replicas} replicas, which follow late: a failover can lose a grant, and the name is granted once more; fences go on growing`,
-      )
+  if (there < asked)
+    return error('replication', `replicas is ${asked}, but there are ${there}: nothing is granted, nothing renewed`)
+  if (there === 0) return ok('replication', 'no replicas: nothing takes over, and nothing is lost by a failover')
+  if (asked === 0)
+    return advice(
+      'replication',
+      `there are ${there} replicas, which follow late: a failover can lose a grant, and the name is granted once more; with replicas: ${there} a grant counts only when all of them have it`,
+    )
+  if (asked < there)
+    return advice(
+      'replication',
+      `a grant counts when ${asked} of ${there} replicas have it: a failover to another one can lose it, and the name is granted once more`,
+    )
+  return ok('replication', `a grant counts when all ${there} replicas have it`)
 }
 
 async function clocks(client: Client): Promise<Finding[]> {

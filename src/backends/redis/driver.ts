@@ -1,9 +1,9 @@
 /** A client of our own, for an address: ioredis, imported at the first use and not before. */
-import type { Socket } from 'node:net'
 import type { Cluster, Redis } from 'ioredis'
 import { BackendError } from '../../backend.ts'
 import type { Client, Script, Subscriber, SubscriberEvents } from './client.ts'
 import { clientOf } from './client.ts'
+import { Losses } from './losses.ts'
 import type { Location } from './url.ts'
 
 /**
@@ -25,8 +25,10 @@ export class Driver implements Client {
   /** What went wrong with the connection last. */
   #trouble: Error | undefined
   #close = (): void => {}
-  /** The sockets, and how many requests are on their way: only those keep the process alive. */
-  readonly #sockets = new Set<Socket>()
+  /** Of one connection; a cluster has many, and its client sees to them. */
+  #losses: Losses | undefined
+  /** Sockets and pauses before the next one, and how many requests are on their way: only those keep the process alive. */
+  readonly #handles = new Set<Handle>()
   #asking = 0
 
   constructor(location: Location) {
@@ -34,8 +36,8 @@ export class Driver implements Client {
     this.cluster = location.kind === 'cluster'
   }
 
-  script(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
-    return this.#explained((client) => client.script(script, keys, args))
+  script(script: Script, keys: readonly string[], args: readonly string[], sent?: () => void): Promise<unknown> {
+    return this.#explained((client) => client.script(script, keys, args, sent))
   }
 
   everywhere(...command: string[]): Promise<unknown[]> {
@@ -50,6 +52,10 @@ export class Driver implements Client {
     return (await this.#open()).subscriber(events, signal)
   }
 
+  async own(): Promise<Client> {
+    return new Driver(this.#location)
+  }
+
   async close(): Promise<void> {
     await this.#opening?.catch(() => {})
     this.#close()
@@ -59,7 +65,8 @@ export class Driver implements Client {
   async #explained<T>(ask: (client: Client) => Promise<T>): Promise<T> {
     this.#count(1)
     try {
-      return await ask(await this.#open())
+      const client = await this.#open()
+      return await (this.#losses ? this.#losses.orLost(ask(client)) : ask(client))
     } catch (cause) {
       if (!(cause instanceof Error && cause.name === 'MaxRetriesPerRequestError')) throw cause
       const { host, port } = this.#location.addresses[0] ?? { host: this.#location.path ?? '', port: '' }
@@ -72,16 +79,21 @@ export class Driver implements Client {
 
   #count(more: 1 | -1): void {
     this.#asking += more
-    if (this.#asking === 0) for (const socket of this.#sockets) socket.unref()
-    else if (this.#asking === 1) for (const socket of this.#sockets) socket.ref()
+    if (this.#asking === 0) for (const handle of this.#handles) handle.unref()
+    else if (this.#asking === 1) for (const handle of this.#handles) handle.ref()
   }
 
   #adopt(connection: Redis): void {
-    connection.on('connect', () => {
-      const socket = connection.stream
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
-      if (this.#asking === 0) socket.unref()
+    const hold = (handle: Handle): void => {
+      this.#handles.add(handle)
+      connection.once('close', () => this.#handles.delete(handle))
+      if (this.#asking === 0) handle.unref()
+    }
+    connection.on('connect', () => hold(connection.stream))
+    connection.on('reconnecting', () => {
+      // No part of what ioredis documents; without it, a program whose server is gone for good ends only by close().
+      const { reconnectTimeout: pause } = connection as unknown as { readonly reconnectTimeout?: Handle | null }
+      if (pause) hold(pause)
     })
   }
 
@@ -96,11 +108,19 @@ export class Driver implements Client {
     // Without a listener it is printed.
     client.on('error', (error: Error) => (this.#trouble = error))
     client.on('ready', () => (this.#trouble = undefined))
-    if (client instanceof driver.Redis) this.#adopt(client)
-    else client.on('+node', (node: Redis) => this.#adopt(node))
+    if (client instanceof driver.Redis) {
+      this.#adopt(client)
+      this.#losses = new Losses(client, 'close')
+    } else client.on('+node', (node: Redis) => this.#adopt(node))
     this.#close = () => client.disconnect()
     return clientOf(client)
   }
+}
+
+/** A socket or a timer. */
+interface Handle {
+  ref(): unknown
+  unref(): unknown
 }
 
 interface IoRedisModule {

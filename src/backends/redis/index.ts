@@ -18,24 +18,27 @@ import { Naming } from './keys.ts'
 import type { Words } from './lane.ts'
 import { Lane } from './lane.ts'
 import QUEUE from './script.ts'
+import { Replicated } from './replicated.ts'
 import type { Location } from './url.ts'
-import { parseRedisUrl } from './url.ts'
+import { NO_REPLICAS_IN_A_CLUSTER, REPLICAS_MAX, parseRedisUrl } from './url.ts'
 
 export type { IoRedisLike, NodeRedisLike, RedisLike } from './client.ts'
-export type { Location } from './url.ts'
-export { parseRedisUrl } from './url.ts'
 
 export interface RedisOptions {
   /** What all keys and channels begin with. Default `'holdfast'`. */
   readonly keyPrefix?: string
+  /** How many replicas must have a grant and a renewal before they count, by WAIT. Default 0: the primary alone. */
+  readonly replicas?: number
+  /** How long to wait for them, in milliseconds. Default 1000. */
+  readonly replicaTimeoutMs?: number
 }
 
 /**
  * A coordinator on a Redis server.
  *
  * @param client a client that is connected: of ioredis, or of node-redis. It stays yours; nothing on it is changed, and
- *   `close()` leaves it open. Messages come over a duplicate of it, which is ours.
- * @throws BackendError `MISCONFIGURED` if `client` is something else
+ *   `close()` leaves it open. Messages come over a duplicate of it, which is ours; with `replicas` there are two more.
+ * @throws BackendError `MISCONFIGURED` if `client` is something else, or `options` make no sense
  * @example
  * ```ts
  * import { connect } from 'holdfast'
@@ -56,7 +59,9 @@ export function redis(client: RedisLike, options: RedisOptions = {}): RedisBacke
  * @throws BackendError `MISCONFIGURED` if the address is wrong
  */
 export function redisAt(url: string, options: RedisOptions = {}): RedisBackend {
-  return new RedisBackend(new Driver(parseRedisUrl(url)), options)
+  const location = parseRedisUrl(url)
+  const { replicas } = location
+  return new RedisBackend(new Driver(location), { ...(replicas === undefined ? {} : { replicas }), ...options })
 }
 
 /** As a node of a quorum, which has to remember. */
@@ -75,6 +80,8 @@ export function redisNode(client: RedisLike, options: NodeOptions): RedisBackend
 export function redisNodeAt(location: Location, options: NodeOptions): RedisBackend {
   return new RedisBackend(new Driver(location), options, { node: options })
 }
+/** 0 would be for ever. */
+const REPLICA_TIMEOUT_MAX_MS = 60_000
 
 interface Scripts {
   readonly joins: Script
@@ -102,9 +109,16 @@ export class RedisBackend implements Node {
   readonly #inbox: Inbox
   readonly #joins: Lane
   readonly #others: Lane
+  /** Of what somebody will believe in: joins; renewals and downgrades. */
+  readonly #grants: Lane
+  readonly #renewals: Lane
+  readonly #replicas: number
+  readonly #replicated: readonly Replicated[]
   #closed = false
 
-  constructor(client: Client, { keyPrefix = 'holdfast' }: RedisOptions = {}, { node, scripts = SCRIPTS }: Parts = {}) {
+  constructor(client: Client, options: RedisOptions = {}, { node, scripts = SCRIPTS }: Parts = {}) {
+    const { keyPrefix = 'holdfast', replicas = 0, replicaTimeoutMs = 1000 } = options
+    checkReplicas(client, replicas, replicaTimeoutMs)
     this.#client = client
     this.#naming = new Naming(keyPrefix)
     this.#inbox = new Inbox(client, this.#naming, (name, lastingMs) =>
@@ -116,10 +130,16 @@ export class RedisBackend implements Node {
     }
     this.#joins = new Lane(client, scripts.joins, this.#naming, memory)
     this.#others = new Lane(client, scripts.others, this.#naming, memory)
+    this.#replicas = replicas
+    // One connection each: a join that hangs holds up no renewal. Releases and all else stay on the client as it is.
+    const replicated = (): Replicated => new Replicated(client, replicas, replicaTimeoutMs)
+    const [grants, renewals] = (this.#replicated = replicas === 0 ? [] : [replicated(), replicated()])
+    this.#grants = grants ? new Lane(grants, scripts.joins, this.#naming) : this.#joins
+    this.#renewals = renewals ? new Lane(renewals, scripts.others, this.#naming) : this.#others
   }
 
   async join(entry: Entry): Promise<Standing> {
-    return standing(await this.#ask(this.#joins, entry.name, 'join', ...this.#wordsOf(entry))) as Standing
+    return standing(await this.#ask(this.#grants, entry.name, 'join', ...this.#wordsOf(entry))) as Standing
   }
 
   async seed(entry: Entry, fence: bigint): Promise<Standing> {
@@ -150,7 +170,7 @@ export class RedisBackend implements Node {
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#others, claim.name, 'renew', claim.id, micros(ttlMs))) as Renewal
+    return standing(await this.#ask(this.#renewals, claim.name, 'renew', claim.id, micros(ttlMs))) as Renewal
   }
 
   renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
@@ -162,7 +182,7 @@ export class RedisBackend implements Node {
   }
 
   async lighten({ name, id }: Claim, weight: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#others, name, 'lighten', id, weight)) as Renewal
+    return standing(await this.#ask(this.#renewals, name, 'lighten', id, weight)) as Renewal
   }
 
   async describe({ name, id }: Claim, info: string): Promise<boolean> {
@@ -174,7 +194,8 @@ export class RedisBackend implements Node {
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
-    return this.#inbox.watch(claim.id, wake)
+    // A message comes from the primary alone. That it holds counts when a renewal has said so, and replicas have it.
+    return this.#inbox.watch(claim.id, this.#replicas === 0 ? wake : () => wake())
   }
 
   follow(name: string, wake: () => void): Promise<() => void> {
@@ -204,13 +225,14 @@ export class RedisBackend implements Node {
 
   async diagnose(): Promise<readonly Finding[]> {
     if (this.#closed) throw closed()
-    return diagnose(this.#client, this)
+    return diagnose(this.#client, this, this.#replicas)
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     await this.#inbox.close()
+    await Promise.all(this.#replicated.map((each) => each.close()))
     await this.#client.close()
   }
 
@@ -222,6 +244,18 @@ export class RedisBackend implements Node {
 
 function closed(): BackendError {
   return new BackendError('CLOSED', 'this redis backend was closed')
+}
+
+/** @throws BackendError `MISCONFIGURED` */
+function checkReplicas(client: Client, replicas: unknown, timeoutMs: unknown): void {
+  checkCount('replicas', replicas, 0, REPLICAS_MAX)
+  checkCount('replicaTimeoutMs', timeoutMs, 1, REPLICA_TIMEOUT_MAX_MS)
+  if (replicas !== 0 && client.cluster) throw new BackendError('MISCONFIGURED', NO_REPLICAS_IN_A_CLUSTER)
+}
+
+function checkCount(option: string, value: unknown, least: number, most: number): void {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
+    throw new BackendError('MISCONFIGURED', `${option} must be a whole number from ${least} to ${most}`)
 }
 
 function micros(ms: number): number {

@@ -10,6 +10,9 @@ import type { Naming } from './keys.ts'
 /** A server does nothing else while it runs a script. */
 const VERBS_MAX = 500
 
+/** What a lane needs of a client; and of one that can be blocked, a promise for when it no longer is. */
+type Sender = Pick<Client, 'cluster' | 'script'> & { readonly blocked?: Promise<void> | undefined }
+
 /** A verb of the script and its arguments. */
 export type Words = readonly [verb: string, ...args: (string | number)[]]
 
@@ -27,13 +30,13 @@ interface Asked {
 }
 
 export class Lane {
-  readonly #client: Client
+  readonly #client: Sender
   readonly #script: Script
   readonly #naming: Naming
   readonly #memory: NodeMemory | undefined
   #waiting: Asked[] = []
 
-  constructor(client: Client, script: Script, naming: Naming, memory?: NodeMemory) {
+  constructor(client: Sender, script: Script, naming: Naming, memory?: NodeMemory) {
     this.#client = client
     this.#script = script
     this.#naming = naming
@@ -48,6 +51,8 @@ export class Lane {
   }
 
   #flush(): void {
+    const { blocked } = this.#client
+    if (blocked) return void blocked.then(() => this.#flush())
     const waiting = this.#waiting
     this.#waiting = []
     for (const asked of this.#client.cluster ? byName(waiting) : [waiting]) {

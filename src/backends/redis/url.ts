@@ -2,7 +2,8 @@
  * The addresses of Redis, taken apart by hand: `URL` knows one host.
  *
  * `redis://user:password@host:6379/0`, the same with `rediss:` for TLS and `valkey:`; `redis+unix:///path/to/socket?db=0`;
- * `redis+sentinel://:password@host:26379,host:26379/master-name/0`; `redis+cluster://host:7000,host:7001`.
+ * `redis+sentinel://:password@host:26379,host:26379/master-name/0`; `redis+cluster://host:7000,host:7001`. All but the last
+ * take `?replicas=1`.
  */
 import { BackendError } from '../../backend.ts'
 
@@ -22,7 +23,16 @@ export interface Location {
   readonly username?: string
   readonly password?: string
   readonly database: number
+  /** How many replicas must have what counts. */
+  readonly replicas?: number
 }
+
+/** More would be a mistake; a primary with so many has other troubles. */
+export const REPLICAS_MAX = 99
+
+/** Why a cluster is refused. */
+export const NO_REPLICAS_IN_A_CLUSTER: string =
+  'a cluster cannot wait for replicas: WAIT must follow the script on its very connection, and a client that follows slots does not tell which that was; use a primary with replicas under sentinels'
 
 /** What each scheme is: the first way to write it is the one that messages show. */
 export const SCHEMES = {
@@ -62,17 +72,20 @@ export function parseRedisUrl(url: string): Location {
   const username = decode(credentials === undefined ? '' : colon < 0 ? credentials : credentials.slice(0, colon))
   const password = decode(credentials === undefined || colon < 0 ? '' : credentials.slice(colon + 1))
   const login = { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }) }
+  const asked = askedFor(query, kind === 'unix' ? ['db', 'replicas'] : ['replicas'], wrong)
+  const replicas = asked.get('replicas')
+  if (replicas !== undefined && kind === 'cluster') throw wrong(NO_REPLICAS_IN_A_CLUSTER)
+  if (replicas !== undefined && !/^[1-9]\d?$/.test(replicas))
+    throw wrong(`replicas is a number from 1 to ${REPLICAS_MAX}, not '${replicas}'`)
+  const common = { kind, tls, ...login, ...(replicas === undefined ? {} : { replicas: Number(replicas) }) }
   if (kind === 'unix') {
     if (hosts !== '') throw wrong('a socket has a path and no host; write redis+unix:///path/to/socket')
     if (path.length < 2) throw wrong('there is no path; write redis+unix:///path/to/socket')
-    const number = query === undefined ? '' : /^db=(.*)$/.exec(query)?.[1]
-    if (number === undefined) throw wrong('it knows ?db= and nothing else behind a question mark')
-    return { kind, tls, addresses: [], path: decode(path), database: database(number), ...login }
+    return { ...common, addresses: [], path: decode(path), database: database(asked.get('db')) }
   }
-  if (query !== undefined) throw wrong('it knows nothing behind a question mark')
   const addresses = hosts.split(',').map((text) => addressOf(text, port) ?? undefined)
   if (addresses.includes(undefined)) throw wrong(`'${hosts}' is no list of hosts; write host:port,host:port`)
-  const whole = { kind, tls, addresses: addresses as Address[], ...login }
+  const whole = { ...common, addresses: addresses as Address[] }
   const parts = path.split('/').slice(1).map(decode)
   switch (kind) {
     case 'single':
@@ -90,6 +103,23 @@ export function parseRedisUrl(url: string): Location {
       if (parts.some((part) => part !== '')) throw wrong('a cluster has one database; write nothing behind the hosts')
       return { ...whole, database: 0 }
   }
+}
+
+/** What stands behind the question mark. */
+function askedFor(
+  query: string | undefined,
+  known: readonly string[],
+  wrong: (text: string) => BackendError,
+): ReadonlyMap<string, string> {
+  const asked = new Map<string, string>()
+  for (const pair of query?.split('&') ?? []) {
+    const [key = '', value = ''] = pair.split('=', 2)
+    if (!known.includes(key))
+      throw wrong(`it knows ?${known.map((each) => `${each}=1`).join('&')} and nothing else behind a question mark`)
+    if (asked.has(key)) throw wrong(`${key} is there twice`)
+    asked.set(key, value)
+  }
+  return asked
 }
 
 function addressOf(text: string, port: number): Address | undefined {

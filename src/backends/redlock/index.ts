@@ -45,6 +45,7 @@ const LONGEST_MS = 2 ** 31 - 1
 export function redlock(clients: readonly RedisLike[], options: RedlockOptions = {}): QuorumBackend {
   if (!Array.isArray(clients) || clients.length === 0)
     throw new BackendError('MISCONFIGURED', 'redlock() got no clients; give an array of them, one for each server')
+  if (new Set(clients).size < clients.length) throw wrong('a client is there twice, and would be a majority of itself')
   return quorumOf(
     clients.map((client: RedisLike, index) => ({
       label: labelOf(client) ?? `node ${index + 1}`,
@@ -90,8 +91,8 @@ function quorumOf(servers: readonly Server[], options: RedlockOptions): QuorumBa
 }
 
 function checkMs(ms: unknown, what: string): void {
-  if (!(typeof ms === 'number' && ms > 0 && ms <= LONGEST_MS))
-    throw wrong(`${what} is ${String(ms)}; give milliseconds above 0`)
+  if (!(typeof ms === 'number' && ms >= 1 && ms <= LONGEST_MS))
+    throw wrong(`${what} is ${String(ms)}; give milliseconds from 1`)
 }
 
 interface Located {

@@ -1,7 +1,7 @@
 /** `redlock://user:password@a:6379,b:6379,c:6379/0?maxTtlMs=60000&nodeTimeoutMs=300&durable`; with TLS `redlocks://`. */
 import { BackendError } from '../../backend.ts'
-import type { Location } from '../redis/index.ts'
-import { parseRedisUrl } from '../redis/index.ts'
+import type { Location } from '../redis/url.ts'
+import { parseRedisUrl } from '../redis/url.ts'
 import type { RedlockOptions } from './index.ts'
 
 export interface RedlockLocation {
@@ -30,8 +30,10 @@ function optionsOf(query: string | undefined, wrong: (text: string) => BackendEr
   const options: { maxTtlMs?: number; nodeTimeoutMs?: number; durable?: boolean } = {}
   for (const [word, value] of new URLSearchParams(query)) {
     if (word === 'durable' && value === '') options.durable = true
-    else if ((word === 'maxTtlMs' || word === 'nodeTimeoutMs') && /^\d+$/.test(value)) options[word] = Number(value)
-    else throw wrong('it knows ?maxTtlMs=60000, &nodeTimeoutMs=300, &durable and nothing else behind a question mark')
+    else if ((word === 'maxTtlMs' || word === 'nodeTimeoutMs') && /^\d{1,9}$/.test(value)) {
+      if (Number(value) === 0) throw wrong(`${word} is 0; give milliseconds from 1`)
+      options[word] = Number(value)
+    } else throw wrong('it knows ?maxTtlMs=60000, &nodeTimeoutMs=300, &durable and nothing else behind a question mark')
   }
   return options
 }
