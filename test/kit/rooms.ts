@@ -19,6 +19,7 @@ interface Room {
 }
 
 type RoomName =
+  | 'ground'
   | 'contract'
   | 'seam'
   | 'queue'
@@ -31,15 +32,16 @@ type RoomName =
   | 'verify'
   | 'cli'
 
-const inner = ['contract', 'seam', 'queue', 'core', 'primitives', 'backends'] as const
+const inner = ['ground', 'contract', 'seam', 'queue', 'core', 'primitives', 'backends'] as const
 
 const rooms: Record<RoomName, Room> = {
+  ground: { files: /^fleeting\.ts$/, imports: [], node: false },
   contract: { files: /^backend\.ts$/, imports: [], node: false },
   seam: { files: /^runtime\.ts$/, imports: [], node: true },
-  queue: { files: /^queue\//, imports: ['contract'], node: false },
-  core: { files: /^core\//, imports: ['contract', 'seam'], node: true },
-  primitives: { files: /^primitives\//, imports: ['contract', 'seam', 'core'], node: true },
-  backends: { files: /^backends\/[^/]+\//, imports: ['contract', 'seam', 'queue'], node: true },
+  queue: { files: /^queue\//, imports: ['ground', 'contract'], node: false },
+  core: { files: /^core\//, imports: ['ground', 'contract', 'seam'], node: true },
+  primitives: { files: /^primitives\//, imports: ['ground', 'contract', 'seam', 'core'], node: true },
+  backends: { files: /^backends\/[^/]+\//, imports: ['ground', 'contract', 'seam', 'queue'], node: true },
   observe: { files: /^observe\//, imports: [...inner, 'door'], node: true },
   door: { files: /^(index|connect|later|locks)\.ts$/, imports: [...inner, 'observe'], node: true },
   testing: { files: /^testing\//, imports: [...inner, 'door', 'observe'], node: true },
