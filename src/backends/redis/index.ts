@@ -78,7 +78,7 @@ export class RedisBackend implements Backend {
     this.#client = client
     this.#naming = new Naming(keyPrefix)
     this.#inbox = new Inbox(client, this.#naming, (name, lastingMs) =>
-      this.#ask(this.#joins, name, 'follow', micros(lastingMs)),
+      this.#ask(this.#joins, name, 'follow', [micros(lastingMs)]),
     )
     this.#joins = new Lane(client, scripts.joins, this.#naming)
     this.#others = new Lane(client, scripts.others, this.#naming)
@@ -87,15 +87,24 @@ export class RedisBackend implements Backend {
   async join(entry: Entry): Promise<Standing> {
     const { name, id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs = 0, info = '' } = entry
     const tag = this.#inbox.tagOf(id)
-    const times = [micros(ttlMs), micros(waitTtlMs)]
-    const patience = [wait ? 1 : 0, waitersMax ?? -1, micros(lockDelayMs)]
-    const inbox = tag === undefined ? ['', ''] : [this.#inbox.channel, tag]
-    const words = [id, weight, capacity, ...times, ...patience, ...inbox, info]
-    return standing(await this.#ask(this.#joins, name, 'join', ...words)) as Standing
+    const delay = micros(lockDelayMs)
+    const words = [
+      id,
+      weight,
+      capacity,
+      micros(ttlMs),
+      micros(waitTtlMs),
+      wait ? 1 : 0,
+      waitersMax ?? -1,
+      delay,
+      tag ?? '',
+    ]
+    const texts = [tag === undefined ? '' : this.#inbox.channel, info]
+    return standing(await this.#ask(this.#joins, name, 'join', words, texts), ttlMs) as Standing
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#others, claim.name, 'renew', claim.id, micros(ttlMs))) as Renewal
+    return standing(await this.#ask(this.#others, claim.name, 'renew', [claim.id, micros(ttlMs)]), ttlMs) as Renewal
   }
 
   renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
@@ -103,19 +112,19 @@ export class RedisBackend implements Backend {
   }
 
   async leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {
-    return done(await this.#ask(this.#others, name, 'leave', id, micros(lingerMs)))
+    return done(await this.#ask(this.#others, name, 'leave', [id, micros(lingerMs)]))
   }
 
   async lighten({ name, id }: Claim, weight: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#others, name, 'lighten', id, weight)) as Renewal
+    return standing(await this.#ask(this.#others, name, 'lighten', [id, weight])) as Renewal
   }
 
   async describe({ name, id }: Claim, info: string): Promise<boolean> {
-    return done(await this.#ask(this.#joins, name, 'describe', id, info))
+    return done(await this.#ask(this.#joins, name, 'describe', [id, info]))
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
-    return done(await this.#ask(this.#others, name, 'evict', String(fence)))
+    return done(await this.#ask(this.#others, name, 'evict', [String(fence)]))
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
@@ -140,7 +149,7 @@ export class RedisBackend implements Backend {
       throw redisError(error)
     }
     const sorted = [...names].sort()
-    const views = await Promise.all(sorted.map((name) => this.#ask(this.#others, name, 'look')))
+    const views = await Promise.all(sorted.map((name) => this.#ask(this.#others, name, 'look', [])))
     for (const [index, answer] of views.entries()) {
       const view = viewOf(sorted[index]!, answer as Looked)
       if (view) yield view
@@ -159,9 +168,9 @@ export class RedisBackend implements Backend {
     await this.#client.close()
   }
 
-  #ask(lane: Lane, name: string, ...words: Words): Promise<unknown> {
+  #ask(lane: Lane, name: string, verb: string, words: Words, texts?: readonly string[]): Promise<unknown> {
     if (this.#closed) return Promise.reject(closed())
-    return lane.ask(name, ...words)
+    return lane.ask(name, verb, words, texts)
   }
 }
 

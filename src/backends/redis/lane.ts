@@ -10,20 +10,26 @@ import type { Naming } from './keys.ts'
 /** A server does nothing else while it runs a script. */
 const VERBS_MAX = 500
 
-/** A verb of the script and its arguments. */
-export type Words = readonly [verb: string, ...args: (string | number)[]]
+/** What a verb of the script is given. */
+export type Words = readonly (string | number)[]
 
 interface Asked {
   readonly name: string
+  readonly verb: string
   readonly words: Words
+  /** Its last words, which others of the same request are likely to have, too: each is sent once. */
+  readonly texts: readonly string[]
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
 }
+
+const NONE: readonly string[] = []
 
 export class Lane {
   readonly #client: Client
   readonly #script: Script
   readonly #naming: Naming
+  readonly #flushLater = (): void => this.#flush()
   #waiting: Asked[] = []
 
   constructor(client: Client, script: Script, naming: Naming) {
@@ -32,43 +38,70 @@ export class Lane {
     this.#naming = naming
   }
 
-  ask(name: string, ...words: Words): Promise<unknown> {
+  ask(name: string, verb: string, words: Words, texts: readonly string[] = NONE): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ name, words, resolve, reject })
-      if (this.#waiting.length === 1) process.nextTick(() => this.#flush())
+      this.#waiting.push({ name, verb, words, texts, resolve, reject })
+      if (this.#waiting.length === 1) process.nextTick(this.#flushLater)
     })
   }
 
   #flush(): void {
     const waiting = this.#waiting
     this.#waiting = []
+    if (waiting.length === 1) return this.#sendOne(waiting[0]!)
     for (const asked of this.#client.cluster ? byName(waiting) : [waiting]) {
-      for (let first = 0; first < asked.length; first += VERBS_MAX)
-        void this.#send(asked.slice(first, first + VERBS_MAX))
+      for (let first = 0; first < asked.length; first += VERBS_MAX) this.#send(asked.slice(first, first + VERBS_MAX))
     }
   }
 
-  async #send(asked: readonly Asked[]): Promise<void> {
+  /** As it is. */
+  #sendOne(asked: Asked): void {
+    const { name, verb, words, texts } = asked
+    const args = [verb, '1']
+    for (const word of words) args.push(String(word))
+    const first = args.length + texts.length + 1
+    for (let index = 0; index < texts.length; index += 1) args.push(String(first + index))
+    args.push(...texts)
+    this.#carry([asked], this.#naming.keys(name), args)
+  }
+
+  /** As a list. */
+  #send(asked: readonly Asked[]): void {
     const numbers = new Map<string, number>()
     const keys: string[] = []
-    const verbs = asked.map(({ name, words: [verb, ...args] }) => {
+    const args = ['']
+    const list = asked.map(({ name, verb, words, texts }) => {
       let number = numbers.get(name)
       if (number === undefined) {
         numbers.set(name, (number = numbers.size + 1))
         keys.push(...this.#naming.keys(name))
       }
-      return [verb, number, ...args]
-    })
-    try {
-      const answers = (await this.#client.script(this.#script, keys, [JSON.stringify(verbs)])) as unknown[]
-      for (const [index, { resolve, reject }] of asked.entries()) {
-        const answer = answers[index]
-        if (Array.isArray(answer) && answer[0] === 'error') reject(redisError(answer[1]))
-        else resolve(answer)
+      const line = [verb, number, ...words]
+      for (const text of texts) {
+        let place = args.indexOf(text, 1)
+        if (place < 0) place = args.push(text) - 1
+        line.push(place + 1)
       }
-    } catch (error) {
-      for (const { reject } of asked) reject(redisError(error))
-    }
+      return line
+    })
+    args[0] = JSON.stringify(list)
+    this.#carry(asked, keys, args)
+  }
+
+  #carry(asked: readonly Asked[], keys: readonly string[], args: readonly string[]): void {
+    this.#client.script(this.#script, keys, args).then(
+      (said) => {
+        const answers = said as readonly unknown[]
+        for (let index = 0; index < asked.length; index += 1) {
+          const answer = answers[index]
+          if (Array.isArray(answer) && answer[0] === 'error') asked[index]!.reject(redisError(answer[1]))
+          else asked[index]!.resolve(answer)
+        }
+      },
+      (error: unknown) => {
+        for (const { reject } of asked) reject(redisError(error))
+      },
+    )
   }
 }
 

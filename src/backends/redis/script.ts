@@ -12,9 +12,10 @@
  *
  * No verb costs more than the logarithm of the length of a queue, but for those that end many entries at once. Times are
  * microseconds of the server's wall clock. All keys expire: a name that nobody uses is forgotten SLACK after its last lease,
- * and until then a clock that is set back cannot make a fence go back.
+ * or twice that, and until then a clock that is set back cannot make a fence go back.
  *
- * Making a function costs the server as much as a command, so what only a crowd needs is made when there is one.
+ * Making a function or a table costs the server as much as a command, so what only a crowd or a batch needs is made when
+ * there is one.
  */
 const QUEUE: string = String.raw`
 local SLACK = 60000000
@@ -32,61 +33,70 @@ local function free(head, last, followed)
   call('SET', head, pack(FORMAT, FREE, last, followed), 'PX', math.ceil(lasting / 1000))
 end
 
+-- The head while one holds: first what changes, or is looked at by every verb, then the rest of its seat.
+local function hold(head, last, followed, capacity, id, ends, delay, rest)
+  call('SET', head, pack(FORMAT, ALONE, last, followed, capacity, id, ends, delay) .. rest, 'PX',
+    math.ceil((math.max(ends + delay + SLACK, followed) - now) / 1000))
+end
+
 -- A verb about a queue with one entry at most. Without an answer, it takes more than that.
+-- What it is asked may come as numbers, or as text.
 local function alone(head, asked)
   local verb = asked[1]
   local raw = call('GET', head)
   local mode, last, followed = FREE, 0, 0
-  local format, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info
+  local offset, format, capacity, id, ends, delay
   if raw then
-    format, mode, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag,
-      info = unpackAll(raw)
+    offset, format, mode, last, followed, capacity, id, ends, delay = cmsgpack.unpack_limit(raw, 8, 0)
     if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
     if mode == CROWDED then return end
     if mode == ALONE and ends <= now then
-      if delay > 0 and lingering == 0 then return end
+      if delay > 0 then return end
       mode = FREE
     end
   end
   local mine = mode == ALONE and id == asked[3]
-  local answer
   if verb == 'join' then
-    if mine then return { 'held', fence, ends - now } end
+    if mine then return { 'held', last, ends - now } end
     if mode == ALONE then
+      local _, weight, _, _, _, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
       -- A try that finds no room changes nothing.
-      if asked[8] == 0 and asked[5] == capacity and weight + asked[4] > capacity then
-        return { 'refused', 'held', ends + (lingering == 0 and delay or 0) - now, capacity, info }
+      if asked[8] + 0 == 0 and asked[5] + 0 == capacity and weight + asked[4] > capacity then
+        return { 'refused', 'held', ends + delay - now, capacity, info }
       end
       return
     end
-    id, weight, capacity, ttl, waitTtl = asked[3], asked[4], asked[5], asked[6], asked[7]
-    delay, inbox, tag, info = asked[10], asked[11], asked[12], asked[13]
+    local weight, ttl = asked[4] + 0, asked[6] + 0
+    capacity, delay = asked[5] + 0, asked[10] + 0
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
-    fence = math.max(last + 1, now)
-    last, ends, joined, lingering = fence, now + ttl, now, 0
-    answer = { 'held', fence, ttl }
+    last = math.max(last + 1, now)
+    hold(head, last, followed, capacity, asked[3], now + ttl, delay,
+      pack(weight, ttl, asked[7] + 0, now, asked[11], ARGV[asked[12] + 0], ARGV[asked[13] + 0]))
+    if followed > now then call('PUBLISH', head, '') end
+    return last
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
+    local later = now + asked[4]
     -- A request that was sent earlier can land later, so a lease is never made shorter.
-    ends = math.max(ends, now + asked[4])
-    answer = { 'held', fence, ends - now }
+    if later < ends then return { 'held', last, ends - now } end
+    hold(head, last, followed, capacity, id, later, delay, string.sub(raw, offset + 1))
+    return last
   elseif verb == 'leave' then
     if not mine then return 0 end
-    if asked[4] > 0 then return end
-    free(head, last, followed)
+    if asked[4] + 0 > 0 then return end
+    if last <= ends and ends - now <= SLACK then
+      -- The key lasts long enough as it is, and twice as long at most. So one byte is enough, the mode: half the work.
+      call('SETRANGE', head, 1, '\0')
+    else
+      free(head, last, followed)
+    end
     if followed > now then call('PUBLISH', head, '') end
     return 1
   elseif verb == 'look' then
     if mode == FREE then return { 0, 0, {} } end
-    return { capacity, 1, { { fence, weight, now - joined, now - joined, ends + (lingering == 0 and delay or 0) - now,
-      lingering, info } } }
-  else
-    return
+    local _, weight, _, _, joined, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
+    return { capacity, 1, { { last, weight, now - joined, now - joined, ends + delay - now, 0, info } } }
   end
-  call('SET', head, pack(FORMAT, ALONE, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined,
-    lingering, inbox, tag, info), 'PX', math.ceil((math.max(ends + delay + SLACK, followed) - now) / 1000))
-  if verb == 'join' and followed > now then call('PUBLISH', head, '') end
-  return answer
 end
 
 -- Crowds -----------------------------------------------------------------------------------------------------------
@@ -156,11 +166,11 @@ local function load(first)
   if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
   q.last, q.followed, q.capacity = last, followed, capacity
   if mode == ALONE then
-    local _, _, _, _, _, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info = unpackAll(raw)
+    local _, _, _, _, _, id, ends, delay, weight, ttl, waitTtl, joined, tag, inbox, info = unpackAll(raw)
     q.count, q.holders, q.weight, q.dirty = 1, 1, weight, true
     call('DEL', q.order, q.ends, q.seats)
-    insert(q, { id = id, ends = ends, fence = fence, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
-      joined = joined, held = joined, lingering = lingering, inbox = inbox, tag = tag, info = info })
+    insert(q, { id = id, ends = ends, fence = last, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
+      joined = joined, held = joined, lingering = 0, inbox = inbox, tag = tag, info = info })
   elseif mode == CROWDED then
     local _, _, _, _, _, count, holders, weight, earliest, expires = unpackAll(raw)
     q.count, q.holders, q.weight, q.earliest, q.expires = count, holders, weight, earliest, expires
@@ -265,7 +275,7 @@ end
 
 local verbs = {}
 
-function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, tag, info)
+function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, tag, inbox, info)
   local known = find(q, id)
   if known then return standing(q, known) end
   if q.count > 0 then
@@ -364,20 +374,32 @@ end
 
 return { load = load, save = save, carryOut = function(q, asked)
   prune(q)
+  if asked[1] == 'join' then asked[12], asked[13] = ARGV[asked[12]], ARGV[asked[13]] end
   return verbs[asked[1]](q, unpack(asked, 3))
 end }
 
 end
 
--- KEYS: four a name. ARGV: the verbs, as JSON; each its word, the number of its name, and its arguments.
+-- KEYS: four a name. ARGV: either one verb, with its name's number, which is 1, and its arguments; or many, as a list in
+-- JSON. Then the texts that a join refers to by their places in ARGV.
+
+local allAsked
+if string.byte(ARGV[1]) == 91 then
+  allAsked = cjson.decode(ARGV[1])
+else
+  local answer = alone(KEYS[1], ARGV)
+  if answer then return { answer } end
+  local asked = { unpack(ARGV) }
+  for place = 2, #asked do
+    -- All but the owner token and a tag, and new info, are numbers.
+    if place ~= 3 and place ~= 11 and asked[1] ~= 'describe' then asked[place] = tonumber(asked[place]) end
+  end
+  asked[2] = 1
+  allAsked = { asked }
+end
 
 local queues, broken, answers = {}, {}, {}
 local crowd
-
-local function breakName(name, reason)
-  broken[name] = type(reason) == 'table' and reason.err or tostring(reason)
-  queues[name] = nil
-end
 
 local function carryOut(asked)
   local name = asked[2]
@@ -391,12 +413,24 @@ local function carryOut(asked)
   return crowd.carryOut(queues[name], asked)
 end
 
-local allAsked = cjson.decode(ARGV[1])
-for place, asked in ipairs(allAsked) do
-  if not broken[asked[2]] then
-    local done, answer = pcall(carryOut, asked)
-    if done then answers[place] = answer else breakName(asked[2], answer) end
+local place, count = 0, #allAsked
+
+local function carryOutAll()
+  while place < count do
+    place = place + 1
+    local asked = allAsked[place]
+    if not broken[asked[2]] then answers[place] = carryOut(asked) end
   end
+end
+
+local function breakName(name, reason)
+  broken[name] = type(reason) == 'table' and reason.err or tostring(reason)
+  queues[name] = nil
+end
+
+while place < count do
+  local done, reason = pcall(carryOutAll)
+  if not done then breakName(allAsked[place][2], reason) end
 end
 for name, q in pairs(queues) do
   local done, reason = pcall(crowd.save, q)
