@@ -53,7 +53,7 @@ export class Inbox {
     const { tag } = known ?? { tag: String((this.#lastTag += 1)) }
     this.#tags.set(id, { tag, watchers: (known?.watchers ?? 0) + 1 })
     const unwatch = this.#wakes.watch(tag, wake)
-    await this.#hearOn(this.channel)
+    if (!this.#standing.has(this.channel)) await this.#hearOn(this.channel)
     return once(() => {
       unwatch()
       const left = this.#tags.get(id)

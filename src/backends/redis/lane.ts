@@ -17,7 +17,7 @@ interface Asked {
   readonly name: string
   readonly verb: string
   readonly words: Words
-  /** Its last words, which others of the same request are likely to have, too: each is sent once. */
+  /** Its last words. Others of the same request are likely to have them, too: in a list, each is sent once. */
   readonly texts: readonly string[]
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
@@ -59,10 +59,11 @@ export class Lane {
     const { name, verb, words, texts } = asked
     const args = [verb, '1']
     for (const word of words) args.push(String(word))
-    const first = args.length + texts.length + 1
-    for (let index = 0; index < texts.length; index += 1) args.push(String(first + index))
     args.push(...texts)
-    this.#carry([asked], this.#naming.keys(name), args)
+    this.#client.script(this.#script, this.#naming.keys(name), args).then(
+      (answer) => settle(asked, answer),
+      (error: unknown) => asked.reject(redisError(error)),
+    )
   }
 
   /** As a list. */
@@ -85,24 +86,21 @@ export class Lane {
       return line
     })
     args[0] = JSON.stringify(list)
-    this.#carry(asked, keys, args)
-  }
-
-  #carry(asked: readonly Asked[], keys: readonly string[], args: readonly string[]): void {
     this.#client.script(this.#script, keys, args).then(
       (said) => {
         const answers = said as readonly unknown[]
-        for (let index = 0; index < asked.length; index += 1) {
-          const answer = answers[index]
-          if (Array.isArray(answer) && answer[0] === 'error') asked[index]!.reject(redisError(answer[1]))
-          else asked[index]!.resolve(answer)
-        }
+        for (let index = 0; index < asked.length; index += 1) settle(asked[index]!, answers[index])
       },
       (error: unknown) => {
         for (const { reject } of asked) reject(redisError(error))
       },
     )
   }
+}
+
+function settle({ resolve, reject }: Asked, answer: unknown): void {
+  if (Array.isArray(answer) && answer[0] === 'error') reject(redisError(answer[1]))
+  else resolve(answer)
 }
 
 /** What concerns one name lies on one node. */

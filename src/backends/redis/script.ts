@@ -17,48 +17,39 @@
  * Making a function or a table costs the server as much as a command, so what only a crowd or a batch needs is made when
  * there is one.
  */
-const QUEUE: string = String.raw`
-local SLACK = 60000000
-local FORMAT = 1
-local FREE, ALONE, CROWDED = 0, 1, 2
--- Whoever is first in line hears when the first of the holders ends; of so many holders at most.
-local HOLDERS_LOOKED_AT = 100
+const SLACK = 60_000_000
+const FORMAT = 1
+const [FREE, ALONE, CROWDED] = [0, 1, 2]
+/** Whoever is first in line hears when the first of the holders ends; of so many holders at most. */
+const HOLDERS_LOOKED_AT = 100
 
+const QUEUE: string = String.raw`
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
 
-local function free(head, last, followed)
-  local lasting = math.max(math.max(now, last) + SLACK, followed) - now
-  call('SET', head, pack(FORMAT, FREE, last, followed), 'PX', math.ceil(lasting / 1000))
-end
-
--- The head while one holds: first what changes, or is looked at by every verb, then the rest of its seat.
-local function hold(head, last, followed, capacity, id, ends, delay, rest)
-  call('SET', head, pack(FORMAT, ALONE, last, followed, capacity, id, ends, delay) .. rest, 'PX',
-    math.ceil((math.max(ends + delay + SLACK, followed) - now) / 1000))
-end
-
 -- A verb about a queue with one entry at most. Without an answer, it takes more than that.
 -- What it is asked may come as numbers, or as text.
+-- Of the head, it looks at what stands before the seat's weight; what stands behind is kept as it is.
 local function alone(head, asked)
   local verb = asked[1]
   local raw = call('GET', head)
-  local mode, last, followed = FREE, 0, 0
+  local mode, last, followed = ${FREE}, 0, 0
   local offset, format, capacity, id, ends, delay
   if raw then
     offset, format, mode, last, followed, capacity, id, ends, delay = cmsgpack.unpack_limit(raw, 8, 0)
-    if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
-    if mode == CROWDED then return end
-    if mode == ALONE and ends <= now then
+    if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
+    if mode == ${CROWDED} then return end
+    if mode == ${ALONE} and ends <= now then
       if delay > 0 then return end
-      mode = FREE
+      mode = ${FREE}
     end
   end
-  local mine = mode == ALONE and id == asked[3]
+  local mine = mode == ${ALONE} and id == asked[3]
+  local seat
   if verb == 'join' then
     if mine then return { 'held', last, ends - now } end
-    if mode == ALONE then
+    if mode == ${ALONE} then
       local _, weight, _, _, _, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
       -- A try that finds no room changes nothing.
       if asked[8] + 0 == 0 and asked[5] + 0 == capacity and weight + asked[4] > capacity then
@@ -67,36 +58,39 @@ local function alone(head, asked)
       return
     end
     local weight, ttl = asked[4] + 0, asked[6] + 0
-    capacity, delay = asked[5] + 0, asked[10] + 0
+    id, capacity, delay = asked[3], asked[5] + 0, asked[10] + 0
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
-    last = math.max(last + 1, now)
-    hold(head, last, followed, capacity, asked[3], now + ttl, delay,
-      pack(weight, ttl, asked[7] + 0, now, asked[11], ARGV[asked[12] + 0], ARGV[asked[13] + 0]))
-    if followed > now then call('PUBLISH', head, '') end
-    return last
+    last, ends = math.max(last + 1, now), now + ttl
+    seat = pack(weight, ttl, asked[7] + 0, now, asked[11], asked[12], asked[13])
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
     local later = now + asked[4]
     -- A request that was sent earlier can land later, so a lease is never made shorter.
     if later < ends then return { 'held', last, ends - now } end
-    hold(head, last, followed, capacity, id, later, delay, string.sub(raw, offset + 1))
-    return last
+    ends, seat = later, string.sub(raw, offset + 1)
   elseif verb == 'leave' then
     if not mine then return 0 end
     if asked[4] + 0 > 0 then return end
-    if last <= ends and ends - now <= SLACK then
+    if last <= ends and ends - now <= ${SLACK} then
       -- The key lasts long enough as it is, and twice as long at most. So one byte is enough, the mode: half the work.
       call('SETRANGE', head, 1, '\0')
     else
-      free(head, last, followed)
+      call('SET', head, pack(${FORMAT}, ${FREE}, last, followed), 'PX',
+        math.ceil((math.max(math.max(now, last) + ${SLACK}, followed) - now) / 1000))
     end
     if followed > now then call('PUBLISH', head, '') end
     return 1
   elseif verb == 'look' then
-    if mode == FREE then return { 0, 0, {} } end
+    if mode == ${FREE} then return { 0, 0, {} } end
     local _, weight, _, _, joined, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
     return { capacity, 1, { { last, weight, now - joined, now - joined, ends + delay - now, 0, info } } }
+  else
+    return
   end
+  call('SET', head, pack(${FORMAT}, ${ALONE}, last, followed, capacity, id, ends, delay) .. seat, 'PX',
+    math.ceil((math.max(ends + delay + ${SLACK}, followed) - now) / 1000))
+  if verb == 'join' and followed > now then call('PUBLISH', head, '') end
+  return last
 end
 
 -- Crowds -----------------------------------------------------------------------------------------------------------
@@ -124,7 +118,7 @@ end
 
 -- All keys of a queue live longer than its seats. Rarely: for a ttl more than is needed now.
 local function outlive(q, seat)
-  local expires = seat.ends + seat.delay + SLACK
+  local expires = seat.ends + seat.delay + ${SLACK}
   if expires <= q.expires then return end
   q.expires = expires + math.max(seat.ttl, seat.waitTtl)
   q.dirty = true
@@ -163,15 +157,15 @@ local function load(first)
   local raw = call('GET', q.head)
   if not raw then return q end
   local format, mode, last, followed, capacity = unpackAll(raw)
-  if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
+  if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
   q.last, q.followed, q.capacity = last, followed, capacity
-  if mode == ALONE then
+  if mode == ${ALONE} then
     local _, _, _, _, _, id, ends, delay, weight, ttl, waitTtl, joined, tag, inbox, info = unpackAll(raw)
     q.count, q.holders, q.weight, q.dirty = 1, 1, weight, true
     call('DEL', q.order, q.ends, q.seats)
     insert(q, { id = id, ends = ends, fence = last, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
       joined = joined, held = joined, lingering = 0, inbox = inbox, tag = tag, info = info })
-  elseif mode == CROWDED then
+  elseif mode == ${CROWDED} then
     local _, _, _, _, _, count, holders, weight, earliest, expires = unpackAll(raw)
     q.count, q.holders, q.weight, q.earliest, q.expires = count, holders, weight, earliest, expires
     if call('ZCARD', q.order) ~= q.count then
@@ -191,9 +185,10 @@ end
 local function save(q)
   if q.dirty then
     if q.count == 0 then
-      free(q.head, q.last, q.followed)
+      local lasting = math.max(math.max(now, q.last) + ${SLACK}, q.followed) - now
+      call('SET', q.head, pack(${FORMAT}, ${FREE}, q.last, q.followed), 'PX', math.ceil(lasting / 1000))
     else
-      call('SET', q.head, pack(FORMAT, CROWDED, q.last, q.followed, q.capacity, q.count, q.holders, q.weight, q.earliest,
+      call('SET', q.head, pack(${FORMAT}, ${CROWDED}, q.last, q.followed, q.capacity, q.count, q.holders, q.weight, q.earliest,
         q.expires), 'PX', math.ceil((math.max(q.expires, q.followed) - now) / 1000))
     end
   end
@@ -255,7 +250,7 @@ end
 
 local function firstEnd(q)
   local first = math.huge
-  for _, id in ipairs(call('ZRANGE', q.order, 0, math.min(q.holders, HOLDERS_LOOKED_AT) - 1)) do
+  for _, id in ipairs(call('ZRANGE', q.order, 0, math.min(q.holders, ${HOLDERS_LOOKED_AT}) - 1)) do
     first = math.min(first, endOf(find(q, id)))
   end
   return first
@@ -374,28 +369,30 @@ end
 
 return { load = load, save = save, carryOut = function(q, asked)
   prune(q)
-  if asked[1] == 'join' then asked[12], asked[13] = ARGV[asked[12]], ARGV[asked[13]] end
   return verbs[asked[1]](q, unpack(asked, 3))
 end }
 
 end
 
 -- KEYS: four a name. ARGV: either one verb, with its name's number, which is 1, and its arguments; or many, as a list in
--- JSON. Then the texts that a join refers to by their places in ARGV.
+-- JSON, and then the texts to which joins refer by their places in ARGV.
 
 local allAsked
-if string.byte(ARGV[1]) == 91 then
-  allAsked = cjson.decode(ARGV[1])
-else
+local single = string.byte(ARGV[1]) ~= 91
+if single then
   local answer = alone(KEYS[1], ARGV)
-  if answer then return { answer } end
-  local asked = { unpack(ARGV) }
-  for place = 2, #asked do
-    -- All but the owner token and a tag, and new info, are numbers.
-    if place ~= 3 and place ~= 11 and asked[1] ~= 'describe' then asked[place] = tonumber(asked[place]) end
+  if answer then return answer end
+  local asked = { ARGV[1], 1, unpack(ARGV, 3) }
+  if asked[1] ~= 'describe' then
+    -- All but owner token, tag, inbox and info.
+    for place = 4, math.min(#asked, 10) do asked[place] = tonumber(asked[place]) end
   end
-  asked[2] = 1
   allAsked = { asked }
+else
+  allAsked = cjson.decode(ARGV[1])
+  for _, asked in ipairs(allAsked) do
+    if asked[1] == 'join' then asked[12], asked[13] = ARGV[asked[12]], ARGV[asked[13]] end
+  end
 end
 
 local queues, broken, answers = {}, {}, {}
@@ -442,7 +439,7 @@ for name, reason in pairs(broken) do
     if asked[2] == name then answers[place] = { 'error', reason } end
   end
 end
-return answers
+return single and answers[1] or answers
 `
 
 export default QUEUE
