@@ -28,7 +28,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
 
--- A verb about a queue with one entry at most. Without an answer, it takes more than that.
+-- A verb about a queue with one entry at most. Without an answer, it takes more than that; then with the head as it is.
 -- What it is asked may come as numbers, or as text.
 -- Of the head, it looks at what stands before the seat's weight; what stands behind is kept as it is.
 local function alone(head, asked)
@@ -39,9 +39,9 @@ local function alone(head, asked)
   if raw then
     offset, format, mode, last, followed, capacity, id, ends, delay = cmsgpack.unpack_limit(raw, 8, 0)
     if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
-    if mode == ${CROWDED} then return end
+    if mode == ${CROWDED} then return nil, raw end
     if mode == ${ALONE} and ends <= now then
-      if delay > 0 then return end
+      if delay > 0 then return nil, raw end
       mode = ${FREE}
     end
   end
@@ -55,7 +55,7 @@ local function alone(head, asked)
       if asked[8] + 0 == 0 and asked[5] + 0 == capacity and weight + asked[4] > capacity then
         return { 'refused', 'held', ends + delay - now, capacity, info }
       end
-      return
+      return nil, raw
     end
     local weight, ttl = asked[4] + 0, asked[6] + 0
     id, capacity, delay = asked[3], asked[5] + 0, asked[10] + 0
@@ -70,7 +70,7 @@ local function alone(head, asked)
     ends, seat = later, string.sub(raw, offset + 1)
   elseif verb == 'leave' then
     if not mine then return 0 end
-    if asked[4] + 0 > 0 then return end
+    if asked[4] + 0 > 0 then return nil, raw end
     if last <= ends and ends - now <= ${SLACK} then
       -- The key lasts long enough as it is, and twice as long at most. So one byte is enough, the mode: half the work.
       call('SETRANGE', head, 1, '\0')
@@ -85,7 +85,7 @@ local function alone(head, asked)
     local _, weight, _, _, joined, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
     return { capacity, 1, { { last, weight, now - joined, now - joined, ends + delay - now, 0, info } } }
   else
-    return
+    return nil, raw
   end
   call('SET', head, pack(${FORMAT}, ${ALONE}, last, followed, capacity, id, ends, delay) .. seat, 'PX',
     math.ceil((math.max(ends + delay + ${SLACK}, followed) - now) / 1000))
@@ -107,9 +107,14 @@ local function find(q, id)
   local raw = call('HGET', q.seats, id)
   if not raw then return nil end
   local fence, weight, ttl, waitTtl, delay, joined, held, lingering, inbox, tag, info = unpackAll(raw)
-  return { id = id, ends = tonumber(call('ZSCORE', q.ends, id)), fence = fence, weight = weight, ttl = ttl,
-    waitTtl = waitTtl, delay = delay, joined = joined, held = held, lingering = lingering, inbox = inbox, tag = tag,
-    info = info }
+  return { id = id, fence = fence, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay, joined = joined,
+    held = held, lingering = lingering, inbox = inbox, tag = tag, info = info }
+end
+
+-- When the lease of a seat ends is looked up where that matters: a release has no need of it.
+local function endsAt(q, seat)
+  if not seat.ends then seat.ends = tonumber(call('ZSCORE', q.ends, seat.id)) end
+  return seat.ends
 end
 
 local function at(q, rank)
@@ -150,11 +155,10 @@ local function take(q, seat)
   if q.count == 1 then q.expires = 0 end
 end
 
-local function load(first)
+local function load(first, raw)
   local q = { head = KEYS[first], order = KEYS[first + 1], ends = KEYS[first + 2], seats = KEYS[first + 3],
     last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
     followed = 0, dirty = false, changed = false, granted = {} }
-  local raw = call('GET', q.head)
   if not raw then return q end
   local format, mode, last, followed, capacity = unpackAll(raw)
   if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
@@ -235,8 +239,8 @@ local function prune(q)
   for _, id in ipairs(call('ZRANGEBYSCORE', q.ends, '-inf', now)) do
     local seat = find(q, id)
     -- An unclean end of a holder owes the lock delay, counted from that end.
-    if seat.held > 0 and seat.lingering == 0 then linger(q, seat, seat.ends + seat.delay) end
-    if seat.ends <= now then forget(q, seat) end
+    if seat.held > 0 and seat.lingering == 0 then linger(q, seat, endsAt(q, seat) + seat.delay) end
+    if endsAt(q, seat) <= now then forget(q, seat) end
   end
   grant(q)
   q.earliest = tonumber(call('ZRANGE', q.ends, 0, 0, 'WITHSCORES')[2]) or math.huge
@@ -244,20 +248,20 @@ local function prune(q)
 end
 
 -- When a seat is gone if nothing more is heard of it.
-local function endOf(seat)
-  return seat.ends + (seat.held > 0 and seat.lingering == 0 and seat.delay or 0)
+local function endOf(q, seat)
+  return endsAt(q, seat) + (seat.held > 0 and seat.lingering == 0 and seat.delay or 0)
 end
 
 local function firstEnd(q)
   local first = math.huge
   for _, id in ipairs(call('ZRANGE', q.order, 0, math.min(q.holders, ${HOLDERS_LOOKED_AT}) - 1)) do
-    first = math.min(first, endOf(find(q, id)))
+    first = math.min(first, endOf(q, find(q, id)))
   end
   return first
 end
 
 local function standing(q, seat)
-  local ttl = seat.ends - now
+  local ttl = endsAt(q, seat) - now
   if seat.held > 0 then return { 'held', seat.fence, ttl } end
   local ahead = call('ZRANK', q.order, seat.id)
   -- Only the first waiter has a date: if all had it, an expiry would make all of them ask at once.
@@ -302,7 +306,7 @@ function verbs.renew(q, id, ttl)
   local seat = find(q, id)
   if not seat then return { 'lost' } end
   local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
-  if ends > seat.ends then writeEnd(q, seat, ends) end
+  if ends > endsAt(q, seat) then writeEnd(q, seat, ends) end
   return standing(q, seat)
 end
 
@@ -362,7 +366,7 @@ function verbs.look(q)
   for place, id in ipairs(call('ZRANGE', q.order, 0, -1)) do
     local seat = find(q, id)
     entries[place] = { seat.fence, seat.weight, now - seat.joined, seat.held > 0 and now - seat.held or -1,
-      endOf(seat) - now, seat.lingering, seat.info }
+      endOf(q, seat) - now, seat.lingering, seat.info }
   end
   return { q.capacity, q.holders, entries }
 end
@@ -377,17 +381,17 @@ end
 -- KEYS: four a name. ARGV: either one verb, with its name's number, which is 1, and its arguments; or many, as a list in
 -- JSON, and then the texts to which joins refer by their places in ARGV.
 
-local allAsked
+local allAsked, head
 local single = string.byte(ARGV[1]) ~= 91
 if single then
-  local answer = alone(KEYS[1], ARGV)
+  local answer, raw = alone(KEYS[1], ARGV)
   if answer then return answer end
   local asked = { ARGV[1], 1, unpack(ARGV, 3) }
   if asked[1] ~= 'describe' then
     -- All but owner token, tag, inbox and info.
     for place = 4, math.min(#asked, 10) do asked[place] = tonumber(asked[place]) end
   end
-  allAsked = { asked }
+  allAsked, head = { asked }, raw
 else
   allAsked = cjson.decode(ARGV[1])
   for _, asked in ipairs(allAsked) do
@@ -397,15 +401,19 @@ end
 
 local queues, broken, answers = {}, {}, {}
 local crowd
+if single then
+  crowd = makeCrowd()
+  queues[1] = crowd.load(1, head)
+end
 
 local function carryOut(asked)
   local name = asked[2]
   if not queues[name] then
     local first = name * 4 - 3
-    local answer = alone(KEYS[first], asked)
+    local answer, raw = alone(KEYS[first], asked)
     if answer then return answer end
     crowd = crowd or makeCrowd()
-    queues[name] = crowd.load(first)
+    queues[name] = crowd.load(first, raw)
   end
   return crowd.carryOut(queues[name], asked)
 end
