@@ -204,7 +204,7 @@ async function redisSemaphore({ port }: Place): Promise<Contestant> {
   }
 }
 
-/** `lean` is its quickest mode. */
+/** `lean` is its quickest mode; what renews by itself is the standard one. */
 function redlockUniversal(retryDelay: number): Make {
   interface Lock {
     acquire(): Promise<unknown>
@@ -219,14 +219,14 @@ function redlockUniversal(retryDelay: number): Make {
     const { createLock, IoredisAdapter } = peers('redlock-universal') as Universal
     const client = await ioRedis(port)
     const adapter = new IoredisAdapter(client)
-    const make = (key: string, ttl: number): Lock =>
-      createLock({ adapter, key, ttl, retryAttempts: PATIENCE_MS / retryDelay, retryDelay, performance: 'lean' })
+    const make = (key: string, ttl: number, performance: string): Lock =>
+      createLock({ adapter, key, ttl, retryAttempts: PATIENCE_MS / retryDelay, retryDelay, performance })
     return {
       locker(name) {
-        const lock = make(name, TTL_MS)
+        const lock = make(name, TTL_MS, 'lean')
         return { acquire: () => lock.acquire(), release: (held) => lock.release(held) }
       },
-      keep: (name, ttlMs) => within((use) => make(name, ttlMs).using(use)),
+      keep: (name, ttlMs) => within((use) => make(name, ttlMs, 'standard').using(use)),
       leftMs: (name) => client.pttl(name),
       close: () => client.disconnect(),
     }
