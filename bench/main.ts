@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util'
 import { KILLED, NEXT, START, killed, next, start } from './lib/command.ts'
 import { W4, W7, crowd, death } from './lib/crowd.ts'
 import { ensurePeers, pinned } from './lib/peers.ts'
+import { QUEUE } from './lib/queue.ts'
 import type { Setup } from './lib/setup.ts'
 import type { Plan, Sheet } from './lib/sheet.ts'
 import { SPEED, speed } from './lib/speed.ts'
@@ -32,6 +33,7 @@ const all: readonly (readonly [Plan, (setup: Setup) => Promise<Sheet>])[] = [
   ...SPEED.map(([plan, measure]) => [plan, (setup: Setup) => speed(setup, plan, measure)] as const),
   [W4, crowd],
   [W7, death],
+  ...QUEUE,
   [START, start],
   [NEXT, next],
   [KILLED, killed],

@@ -1,9 +1,14 @@
 /** One process of a benchmark: `worker.ts <contestant> <directory> <socket> <port>`, told what to do by main.ts. */
 import fs from 'node:fs'
+import { subscribe } from 'node:diagnostics_channel'
 import { syncBuiltinESMExports } from 'node:module'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { Locker } from './lib/contestants.ts'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import type { Locker } from './lib/contestant.ts'
 import { CONTESTANTS, manyNames } from './lib/contestants.ts'
+import { counts } from './lib/counts.ts'
 import { quantile, sum } from './lib/numbers.ts'
 import { now, serve } from './lib/processes.ts'
 
@@ -26,6 +31,9 @@ interface Times {
 
 const held = new Map<string, unknown>()
 let crowd: Promise<unknown> | undefined
+let stood: { readonly asked: number; granted: number; left: number }[] = []
+let renewals = 0
+const turns = monitorEventLoopDelay({ resolution: 5 })
 let writes = 0
 
 serve(
@@ -34,10 +42,12 @@ serve(
     async pairs({ warmMs, ms }: Times) {
       const locker = contestant.locker('bench')
       await warm(warmMs, async (ms) => (await pairsFor(locker, ms)).length)
+      const { requests } = counts
       const before = process.cpuUsage()
       const took = await pairsFor(locker, ms)
       const { user, system } = process.cpuUsage(before)
       return {
+        requests: (counts.requests - requests) / took.length,
         p50: quantile(took, 0.5) * 1e3,
         p99: quantile(took, 0.99) * 1e3,
         rate: (took.length / sum(took)) * 1e3,
@@ -54,11 +64,12 @@ serve(
         return Promise.all(lockers.map(async (locker) => locker.release(await locker.acquire())))
       }
       await warm(warmMs, async (ms) => (await roundsFor(round, ms)).count * names.length)
+      const { reads } = counts
       const before = process.cpuUsage()
       const { count, tookMs } = await roundsFor(round, ms)
       const { user, system } = process.cpuUsage(before)
       const pairs = count * names.length
-      return { rate: (pairs / tookMs) * 1e3, cpu: (user + system) / pairs }
+      return { rate: (pairs / tookMs) * 1e3, cpu: (user + system) / pairs, reads: (counts.reads - reads) / pairs }
     },
 
     /** W3 in one process: so many tasks want one name, again and again. */
@@ -81,7 +92,7 @@ serve(
 
     /** W3 and W3T: `tasks` here and in other processes want one name from `startAt` on. */
     async greedy({ startAt, warmMs, ms, tasks, think }: Times & { startAt: number; tasks: number; think: boolean }) {
-      const turns: Turn[] = []
+      const served: Turn[] = []
       const end = startAt + (warmMs + ms) * 1e6
       const waiting = new Map<number, number>()
       const task = async (index: number): Promise<void> => {
@@ -94,18 +105,19 @@ serve(
           const granted = now()
           waiting.delete(index)
           if (think) await (Math.random() < 0.5 ? nextTurn() : sleep(1))
-          turns.push([id, asked, granted, now()])
+          served.push([id, asked, granted, now()])
           await locker.release(grant)
           if (think) await sleep(5 + Math.random() * 10)
         }
       }
       await sleep(Math.max(0, (startAt - now()) / 1e6))
       const usage = sleep(warmMs).then(() => process.cpuUsage())
+      const asked = sleep(warmMs).then(() => counts.requests)
       const all = Promise.all(Array.from({ length: tasks }, (_, index) => task(index)))
       await Promise.race([all, sleep(warmMs + ms + 300)])
-      for (const [index, asked] of waiting) turns.push([process.pid * 100 + index, asked, Infinity, Infinity])
+      for (const [index, asked] of waiting) served.push([process.pid * 100 + index, asked, Infinity, Infinity])
       const { user, system } = process.cpuUsage(await usage)
-      return { turns, cpu: user + system }
+      return { turns: served, cpu: user + system, requests: counts.requests - (await asked) }
     },
 
     /** W4, W7 */
@@ -129,6 +141,48 @@ serve(
       await crowd
       return now()
     },
+    /** Hand-over: so many ask, one after the other. Each lets go as soon as it holds. */
+    stand({ count }: { count: number }) {
+      stood = []
+      const waiters = Array.from({ length: count }, async () => {
+        const turn = { asked: now(), granted: Infinity, left: Infinity }
+        stood.push(turn)
+        const locker = contestant.locker('crowd')
+        const grant = await locker.acquire()
+        turn.granted = now()
+        const released = locker.release(grant)
+        turn.left = now()
+        await released
+      })
+      crowd = Promise.all(waiters)
+    },
+    /** When each was served, in the order in which they asked; `Infinity`: not within `ms`. */
+    async turns({ ms }: { ms: number }) {
+      await Promise.race([crowd, sleep(ms)])
+      return stood
+    },
+    /** W5: hold so many names, renewed by themselves. Answers with what a lease takes of the heap, in bytes. */
+    async keep({ count, ttlMs }: { count: number; ttlMs: number }) {
+      subscribe('holdfast:renew', () => (renewals += 1))
+      const before = heapUsed()
+      await Promise.all(Array.from({ length: count }, (_, index) => contestant.keep!(`kept-${index}`, ttlMs)))
+      return (heapUsed() - before) / count
+    },
+    /** W7: how long the name is still held by somebody who does not renew it, and the time at which that was asked. */
+    async left() {
+      const ms = await contestant.leftMs!('crowd')
+      return now() + ms * 1e6
+    },
+    /** The longest turn of the event loop since this was asked last, in milliseconds. */
+    lag() {
+      const longest = turns.max / 1e6
+      turns.enable()
+      turns.reset()
+      return longest
+    },
+    async keepCrowd({ ttlMs }: { ttlMs: number }) {
+      held.set('crowd', await contestant.keep!('crowd', ttlMs))
+    },
     /** From now on, count how often this process writes to its store. */
     countWrites() {
       const { writeSync } = fs
@@ -139,7 +193,7 @@ serve(
       fs.writeSync = counted as typeof writeSync
       syncBuiltinESMExports()
     },
-    usage: () => ({ cpu: process.cpuUsage(), writes }),
+    usage: () => ({ cpu: process.cpuUsage(), writes, renewals, ...counts }),
   },
   () => contestant.close(),
 )
@@ -174,4 +228,12 @@ async function roundsFor(round: () => unknown, ms: number): Promise<{ count: num
     count += 1
   }
   return { count, tookMs: performance.now() - start }
+}
+
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  collect()
+  return process.memoryUsage().heapUsed
 }

@@ -5,38 +5,12 @@
  * how). holdfast is used as any user does, with queue, fence, lease and renewal; none of it can be switched off.
  */
 import { fstatSync, openSync, readSync, writeSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import type { Lease, Locks } from 'holdfast'
 import { connect } from 'holdfast'
-import { redis } from 'holdfast/redis'
-import { Redis } from 'ioredis'
-import { createClient } from 'redis'
-
-export interface Locker {
-  /** What it gives is handed to `release`. */
-  acquire(): unknown
-  release(held: unknown): unknown
-}
-
-export interface Contestant {
-  locker(name: string): Locker
-  /** Take all of `names` at once and give them back, where that is not the same as one after the other. */
-  burst?(names: readonly string[]): void
-  close(): unknown
-}
-
-/** Where those who share something find it. */
-export interface Place {
-  readonly directory: string
-  /** Of the broker, for those who have one. */
-  readonly socket: string
-  /** Of the Redis server, for those who need one. */
-  readonly port: number
-}
-
-const peers = createRequire(new URL('../peers/package.json', import.meta.url))
+import type { Contestant, Place } from './contestant.ts'
+import { holdfast, peers } from './contestant.ts'
+import { REDIS_CONTESTANTS } from './redis.ts'
 
 export const CONTESTANTS: Readonly<Record<string, (place: Place) => Contestant | Promise<Contestant>>> = {
   'memory:': () => holdfast(connect('memory:')),
@@ -47,32 +21,7 @@ export const CONTESTANTS: Readonly<Record<string, (place: Place) => Contestant |
   'bare log': bareLog,
   'bare node:sqlite': ({ directory }) => bareSqlite(directory, false),
   'bare node:sqlite, together': ({ directory }) => bareSqlite(directory, true),
-  'redis:': holdfastIoRedis,
-  'redis: node-redis': holdfastNodeRedis,
-  'bare ioredis': bareIoRedis,
-  'bare node-redis': bareNodeRedis,
-  redlock,
-  'redis-semaphore': redisSemaphore,
-}
-
-/** Those who need a Redis server. */
-export const ON_REDIS: readonly string[] = [
-  'redis:',
-  'redis: node-redis',
-  'bare ioredis',
-  'bare node-redis',
-  'redlock',
-  'redis-semaphore',
-]
-
-function holdfast(locks: Locks): Contestant {
-  return {
-    locker(name) {
-      const mutex = locks.mutex(name)
-      return { acquire: () => mutex.acquire(), release: (held) => (held as Lease).release() }
-    },
-    close: () => locks.close(),
-  }
+  ...REDIS_CONTESTANTS,
 }
 
 function asyncMutex(): Contestant {
@@ -205,127 +154,6 @@ function bareSqlite(directory: string, together: boolean): Contestant {
     },
     ...(together ? { burst } : {}),
     close: () => db.close(),
-  }
-}
-
-async function holdfastIoRedis({ port }: Place): Promise<Contestant> {
-  const client = await ioRedis(port)
-  return closing(holdfast(connect(redis(client))), () => client.disconnect())
-}
-
-async function holdfastNodeRedis({ port }: Place): Promise<Contestant> {
-  const client = await nodeRedis(port)
-  return closing(holdfast(connect(redis(client))), () => client.destroy())
-}
-
-function closing(contestant: Contestant, end: () => void): Contestant {
-  return {
-    ...contestant,
-    close: async () => {
-      await contestant.close()
-      end()
-    },
-  }
-}
-
-async function ioRedis(port: number): Promise<Redis> {
-  const client = new Redis(port, { lazyConnect: true })
-  await client.connect()
-  return client
-}
-
-async function nodeRedis(port: number) {
-  const client = createClient({ url: `redis://127.0.0.1:${port}` })
-  await client.connect()
-  return client
-}
-
-const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end`
-
-/** What a pair of requests costs by itself: `SET name token NX PX ttl`, and a delete that compares. No queue, no fence. */
-async function bareIoRedis({ port }: Place): Promise<Contestant> {
-  const client = await ioRedis(port)
-  const sha = String(await client.script('LOAD', RELEASE))
-  return bare(
-    (key, token) => client.set(key, token, 'PX', 30_000, 'NX'),
-    (key, token) => client.evalsha(sha, 1, key, token),
-    () => client.disconnect(),
-  )
-}
-
-async function bareNodeRedis({ port }: Place): Promise<Contestant> {
-  const client = await nodeRedis(port)
-  const sha = await client.scriptLoad(RELEASE)
-  return bare(
-    (key, token) => client.set(key, token, { condition: 'NX', expiration: { type: 'PX', value: 30_000 } }),
-    (key, token) => client.evalSha(sha, { keys: [key], arguments: [token] }),
-    () => client.destroy(),
-  )
-}
-
-/** Keys of its own for everybody who takes part: a store, not a lock. */
-function bare(
-  take: (key: string, token: string) => unknown,
-  give: (key: string, token: string) => unknown,
-  close: () => void,
-): Contestant {
-  let count = 0
-  return {
-    locker(name) {
-      const key = `${name}.${process.pid}.${(count += 1)}`
-      return {
-        acquire: async () => {
-          const token = `${process.pid}.${(count += 1)}`
-          await take(key, token)
-          return token
-        },
-        release: (held) => give(key, held as string),
-      }
-    },
-    close,
-  }
-}
-
-/** Asks again every 10 ms, for ever; by default it gives up after two seconds. */
-async function redlock({ port }: Place): Promise<Contestant> {
-  interface Lock {
-    release(): Promise<unknown>
-  }
-  type Redlock = new (
-    clients: unknown[],
-    options: object,
-  ) => { acquire(names: string[], ttl: number): Promise<Lock>; on(event: string, listener: () => void): void }
-  const { default: Redlock } = peers('redlock') as { default: Redlock }
-  const client = await ioRedis(port)
-  const locks = new Redlock([client], { retryCount: -1, retryDelay: 10, retryJitter: 0 })
-  locks.on('error', () => {})
-  return {
-    locker: (name) => ({
-      acquire: () => locks.acquire([name], 30_000),
-      release: (held) => (held as Lock).release(),
-    }),
-    close: () => client.disconnect(),
-  }
-}
-
-/** It asks again every 10 ms by default. */
-async function redisSemaphore({ port }: Place): Promise<Contestant> {
-  interface Mutex {
-    acquire(): Promise<void>
-    release(): Promise<void>
-  }
-  const { Mutex } = peers('redis-semaphore') as { Mutex: new (client: unknown, key: string, options: object) => Mutex }
-  const client = await ioRedis(port)
-  return {
-    locker: (name) => ({
-      acquire: async () => {
-        const mutex = new Mutex(client, name, { lockTimeout: 30_000, acquireTimeout: 120_000 })
-        await mutex.acquire()
-        return mutex
-      },
-      release: (held) => (held as Mutex).release(),
-    }),
-    close: () => client.disconnect(),
   }
 }
 

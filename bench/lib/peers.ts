@@ -16,8 +16,10 @@ export function ensurePeers(progress: (text: string) => void): void {
 
 /** name -> version */
 export function pinned(): Record<string, string> {
-  const manifest = readJson(new URL('package.json', folder)) as { dependencies: Record<string, string> }
-  return manifest.dependencies
+  const { dependencies } = readJson(new URL('package.json', folder)) as { dependencies: Record<string, string> }
+  // Two versions of one package: `npm:redlock@4.2.0`, under another name.
+  const versions = Object.entries(dependencies).map(([name, version]) => [name, version.replace(/^npm:.*@/, '')])
+  return Object.fromEntries(versions) as Record<string, string>
 }
 
 function installed(name: string): string | undefined {

@@ -29,9 +29,10 @@ export interface Plan {
 
 export interface Goal {
   readonly text: string
-  /** The number that must not be above the limit, of each repetition. */
+  /** Of each repetition, the number whose median must not be above `most`, or not below `least`. */
   readonly value: (sheet: Sheet) => readonly number[]
-  readonly most: number
+  readonly most?: number
+  readonly least?: number
   readonly unit?: string
 }
 
@@ -89,7 +90,9 @@ export class Sheet {
     const lines = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)
     const checks = goals.map((goal) => {
       const values = goal.value(this)
-      return `- ${goal.text}: ${spread(values, goal.unit)}; ${median(values) <= goal.most ? 'met' : '**not met**'}`
+      const { text, unit, most = Infinity, least = -Infinity } = goal
+      const met = median(values) <= most && median(values) >= least
+      return `- ${text}: ${spread(values, unit)}; ${met ? 'met' : '**not met**'}`
     })
     const failures = this.failures.map((failure) => `- failed: ${failure}`)
     return [`### ${title}`, '', ...lines, '', ...checks, ...failures, ''].join('\n').replace(/\n{3,}/g, '\n\n')

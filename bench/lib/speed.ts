@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Turn } from '../worker.ts'
 import { median, quantile, sum } from './numbers.ts'
 import { now } from './processes.ts'
+import { TUNED_PEERS, UNTUNED_PEERS } from './redis.ts'
 import type { Setup } from './setup.ts'
 import { withWorkers } from './setup.ts'
 import type { Plan, Sample } from './sheet.ts'
@@ -15,13 +16,15 @@ const WARM_MS = 2000
 const OVERTAKE_NS = 1e6
 
 const MEMORY = ['memory:', 'async-mutex']
-const REDIS = ['redis:', 'redis: node-redis', 'bare ioredis', 'bare node-redis', 'redlock', 'redis-semaphore']
+const REDIS = ['redis:', 'redis: node-redis', 'bare ioredis', 'bare node-redis', ...TUNED_PEERS]
+const ON_ONE_NAME = ['redis:', 'redis: node-redis', ...new Set([...TUNED_PEERS, ...UNTUNED_PEERS])]
 const FILE = ['file:', 'proper-lockfile', 'live-mutex', 'bare log', 'bare node:sqlite']
 
 interface Greedy {
   readonly turns: readonly Turn[]
   /** Microseconds. */
   readonly cpu: number
+  readonly requests: number
 }
 
 const p50 = ({ p50 }: Sample): number => p50!
@@ -35,6 +38,8 @@ const PAIRS = [
 ]
 const RATE = [{ key: 'rate', title: 'pairs/s' }]
 const BURST = [...RATE, { key: 'cpu', title: 'CPU µs' }]
+const REDIS_PAIRS = [...PAIRS, { key: 'requests', title: 'requests/pair' }]
+const REDIS_BURST = [...BURST, { key: 'reads', title: 'socket reads/pair' }]
 const CONTENDED = [
   { key: 'rate', title: 'acquisitions/s' },
   { key: 'cpu', title: 'CPU µs' },
@@ -43,6 +48,11 @@ const CONTENDED = [
   { key: 'overtakes', title: 'overtakes per 1,000' },
   { key: 'jain', title: 'Jain' },
   { key: 'overlaps', title: 'overlaps' },
+]
+const REDIS_CONTENDED = [
+  ...CONTENDED,
+  { key: 'wait', title: 'wait p99.9 ms' },
+  { key: 'requests', title: 'requests/acquisition' },
 ]
 
 const atMostThree = (bare: string): NonNullable<Plan['goals']>[number] => ({
@@ -57,16 +67,100 @@ const STORE = [atMostThree('bare log'), ...SQLITE]
 /** `file:` puts many names on one line, so it must stand beside many rows in one transaction, too. */
 const SQLITE_MANY = [...SQLITE, atMostThree('bare node:sqlite, together')]
 
-/** How many times as long a pair takes on average. */
-const beside = (name: string, other: string, most: number): NonNullable<Plan['goals']>[number] => ({
-  text: `a pair of \`${name}\` beside one of ${other}, at most ${most}`,
-  value: (sheet) => {
-    const rates = sheet.values(name, 'rate')
-    return sheet.values(other, 'rate').map((rate, round) => rate / rates[round]!)
-  },
-  most,
+type Goals = NonNullable<Plan['goals']>
+
+/** How many times as many a second. */
+const rateBeside = (name: string, other: string, least: number): Goals[number] => ({
+  text: `the rate of \`${name}\` beside ${other}, at least ${least}`,
+  value: (sheet) => quotients(sheet.values(name, 'rate'), sheet.values(other, 'rate')),
+  least,
   unit: '×',
 })
+
+/** The same beside whoever is quickest in that repetition. */
+const rateBesideBest = (others: readonly string[], what: string, least: number): Goals[number] => ({
+  text: `the rate of \`redis:\` beside the quickest ${what} peer, at least ${least}`,
+  value: (sheet) =>
+    quotients(
+      sheet.values('redis:', 'rate'),
+      each(sheet, others, 'rate', (rates) => quantile(rates, 1)),
+    ),
+  least,
+  unit: '×',
+})
+
+const atMost = (text: string, key: string, most: number): Goals[number] => ({
+  text: `${text}, at most ${most}`,
+  value: (sheet) => sheet.values('redis:', key),
+  most,
+})
+
+const EVEN: Goals[number] = {
+  text: 'Jain of `redis:`, at least 0.99',
+  value: (sheet) => sheet.values('redis:', 'jain'),
+  least: 0.99,
+}
+
+const REDIS_ALONE: Goals = [
+  rateBeside('redis:', 'bare ioredis', 0.8),
+  rateBeside('redis: node-redis', 'bare node-redis', 0.8),
+  {
+    text: 'p50 of `redis:` beside redis-semaphore, at most 1.2',
+    value: (sheet) => sheet.ratios('redis:', 'redis-semaphore'),
+    most: 1.2,
+    unit: '×',
+  },
+  atMost('requests a pair', 'requests', 2),
+]
+
+const REDIS_MANY: Goals = [
+  rateBeside('redis:', 'bare ioredis', 1.5),
+  rateBeside('redis: node-redis', 'bare node-redis', 1.5),
+  rateBesideBest(TUNED_PEERS, 'tuned', 1),
+  atMost('socket reads a pair', 'reads', 0.05),
+]
+
+const REDIS_GREEDY: Goals = [
+  {
+    text: 'the rate of `redis:` beside the median of the tuned peers, at least 0.7',
+    value: (sheet) => quotients(sheet.values('redis:', 'rate'), each(sheet, TUNED_PEERS, 'rate', median)),
+    least: 0.7,
+    unit: '×',
+  },
+  {
+    text: 'p99.9 of the wait beside the best untuned peer, at most 0.2',
+    value: (sheet) =>
+      quotients(
+        sheet.values('redis:', 'wait'),
+        each(sheet, UNTUNED_PEERS, 'wait', (waits) => quantile(waits, 0)),
+      ),
+    most: 0.2,
+    unit: '×',
+  },
+  EVEN,
+  atMost('requests an acquisition', 'requests', 2.2),
+]
+
+export const HANDED_OVER: Goals = [
+  rateBesideBest(TUNED_PEERS, 'tuned', 1.7),
+  rateBesideBest(UNTUNED_PEERS, 'untuned', 3),
+  atMost('requests a hand-over', 'requests', 2.2),
+]
+
+function quotients(some: readonly number[], others: readonly number[]): number[] {
+  return some.map((value, round) => value / others[round]!)
+}
+
+/** One number of several contestants made into one, in each repetition. */
+function each(
+  sheet: Sheet,
+  names: readonly string[],
+  key: string,
+  choose: (values: readonly number[]) => number,
+): number[] {
+  const all = names.map((name) => sheet.values(name, key))
+  return all[0]!.map((_, round) => choose(all.map((values) => values[round]!)))
+}
 
 type Measure = (setup: Setup, name: string) => Promise<Sample>
 
@@ -76,13 +170,13 @@ const alone =
     withWorkers(setup, name, 1, ([worker]) => worker!.ask(job, { ...times(setup, 500), ...options }))
 
 const together =
-  (think: boolean): Measure =>
+  (think: boolean, processes: number = PROCESSES, tasks: number = TASKS): Measure =>
   (setup, name) =>
-    withWorkers(setup, name, PROCESSES, async (workers, broker) => {
+    withWorkers(setup, name, processes, async (workers, broker) => {
       // Hand-overs are slow, so it takes longer until the compiler has seen enough of them.
       const { warmMs: usual, ms } = times(setup, 1500)
       const warmMs = 2 * usual
-      const options = { startAt: now() + 1e8, warmMs, ms, tasks: TASKS, think }
+      const options = { startAt: now() + 1e8, warmMs, ms, tasks, think }
       const before = sleep(warmMs + 100).then(() => broker?.cpu())
       const answers = await Promise.all(workers.map((worker) => worker.ask<Greedy>('greedy', options)))
       const brokerUs = broker ? (await broker.cpu()) - (await before)! : 0
@@ -92,7 +186,9 @@ const together =
         ms,
       )
       const cpu = (sum(answers.map((each) => each.cpu)) + brokerUs) / ((seen['rate']! * ms) / 1e3)
-      return name.startsWith('bare') ? { rate: seen['rate']! } : { ...seen, cpu }
+      const requests = sum(answers.map((each) => each.requests)) / ((seen['rate']! * ms) / 1e3)
+      if (name.startsWith('bare')) return { rate: seen['rate']! }
+      return { ...seen, cpu, requests: name.endsWith('node-redis') ? Number.NaN : requests }
     })
 
 function times({ quick }: Setup, ms: number): { warmMs: number; ms: number } {
@@ -185,9 +281,9 @@ export const SPEED: readonly (readonly [Plan, Measure])[] = [
       group: 'redis',
       title: 'redis W1: one pair after the other',
       contestants: REDIS,
-      columns: PAIRS,
+      columns: REDIS_PAIRS,
       cost: p50,
-      goals: [beside('redis:', 'bare ioredis', 1.25), beside('redis: node-redis', 'bare node-redis', 1.25)],
+      goals: REDIS_ALONE,
     },
     alone('pairs'),
   ],
@@ -197,9 +293,9 @@ export const SPEED: readonly (readonly [Plan, Measure])[] = [
       group: 'redis',
       title: 'redis W2: 64 names at once',
       contestants: REDIS,
-      columns: BURST,
+      columns: REDIS_BURST,
       cost: perOperation,
-      goals: [beside('redis:', 'bare ioredis', 0.67), beside('redis: node-redis', 'bare node-redis', 0.67)],
+      goals: REDIS_MANY,
     },
     alone('burst'),
   ],
@@ -207,23 +303,25 @@ export const SPEED: readonly (readonly [Plan, Measure])[] = [
     {
       id: 'W3',
       group: 'redis',
-      title: 'redis W3: 4 processes × 4 tasks, one name, asked for again at once',
-      contestants: REDIS.filter((name) => !name.startsWith('bare')),
-      columns: CONTENDED,
+      title: 'redis W3: 2 processes × 8 tasks, one name, asked for again at once',
+      contestants: ON_ONE_NAME,
+      columns: REDIS_CONTENDED,
       cost: perOperation,
+      goals: REDIS_GREEDY,
     },
-    together(false),
+    together(false, 2, 8),
   ],
   [
     {
       id: 'W3T',
       group: 'redis',
       title: 'redis W3T: the same, held for 0 or 1 ms, asked for again after 5 to 15 ms',
-      contestants: REDIS.filter((name) => !name.startsWith('bare')),
-      columns: CONTENDED,
+      contestants: ON_ONE_NAME,
+      columns: REDIS_CONTENDED,
       cost: perOperation,
+      goals: [...HANDED_OVER, EVEN],
     },
-    together(true),
+    together(true, 2, 8),
   ],
 ]
 
@@ -262,6 +360,11 @@ function judge(all: readonly Turn[], startAt: number, ms: number): Sample {
       quantile(
         turns.map(([, asked, granted]) => Math.min(granted, end + 3e8) - asked),
         1,
+      ) / 1e6,
+    wait:
+      quantile(
+        turns.map(([, asked, granted]) => Math.min(granted, end + 3e8) - asked),
+        0.999,
       ) / 1e6,
     overtakes: (overtakes / served.length) * 1e3,
     jain: sum(shares) ** 2 / (shares.length * sum(shares.map((share) => share ** 2))),

@@ -427,9 +427,9 @@ class Attempt implements Charge, Closable {
   }
 
   #grant(fence: bigint, sentAt: number, answeredMs: number): void {
-    const { clock } = this.#session
+    const now = this.#session.clock.now()
     const validUntil = validity(sentAt, this.#request.ttlMs, answeredMs, this.#request.marginMs)
-    if (validUntil <= clock.now()) {
+    if (validUntil <= now) {
       // The answer took longer than what it grants. Somebody else may hold by now.
       this.#gaveUp = true
       this.#leave()
@@ -437,10 +437,10 @@ class Attempt implements Charge, Closable {
     }
     // A place that came to hold by a wake has the short lease of a waiter. The full one is asked for soon, but not at once:
     // most holds have ended by then, and what is left of the short one is a multiple of this.
-    const soon = clock.now() + Math.min(FULL_LEASE_SOON_MS, (validUntil - clock.now()) / 3)
+    const soon = now + Math.min(FULL_LEASE_SOON_MS, (validUntil - now) / 3)
     const renewAt = answeredMs < this.#request.ttlMs * 0.9 ? soon : sentAt + this.#request.ttlMs / 3
     const waited = this.#waitedBefore || this.#fence !== undefined
-    const grant = { claim: this.claim, fence, validUntil, renewAt, waited, waitedMs: clock.now() - this.#since }
+    const grant = { claim: this.claim, fence, at: now, validUntil, renewAt, waited, waitedMs: now - this.#since }
     // The lease begins here and not when the caller gets it: if the locks are closed in between, it must be given back.
     this.#finish({ state: 'granted', lease: new CoreLease(this.#session, this.#request, grant) })
   }

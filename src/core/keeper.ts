@@ -9,6 +9,7 @@
  * thousand leases that were taken at a thousand moments are soon two requests an interval.
  */
 import type { Backend, Claim, Renewal } from '../backend.ts'
+import { FleetingSet } from '../fleeting.ts'
 import type { Agenda, Appointment } from './agenda.ts'
 import type { ElapsedClock } from './clock.ts'
 import { UnreachableError } from './errors.ts'
@@ -34,7 +35,7 @@ export class Keeper {
   readonly #clock: ElapsedClock
   readonly #agenda: Agenda
   readonly #requestTimeoutMs: number
-  readonly #charges = new Set<Charge>()
+  readonly #charges = new FleetingSet<Charge>()
   #next: Appointment | undefined
   #nextAt = Infinity
 
@@ -79,13 +80,16 @@ export class Keeper {
   #round(): void {
     const now = this.#clock.now()
     let due = false
-    for (const charge of this.#charges) {
+    // Who hears that it has ended may end others.
+    for (const charge of this.#charges.all()) {
+      if (!this.#charges.has(charge)) continue
       if (charge.endsAt <= now) charge.ended()
       else if (charge.renewAt <= now) due = true
     }
-    if (due) this.#renew([...this.#charges].filter((charge) => charge.renewAt - now <= charge.intervalMs / 2))
+    const charges = this.#charges.all()
+    if (due) this.#renew(charges.filter((charge) => charge.renewAt - now <= charge.intervalMs / 2))
     let next = Infinity
-    for (const { renewAt, endsAt } of this.#charges) next = Math.min(next, renewAt, endsAt)
+    for (const { renewAt, endsAt } of charges) next = Math.min(next, renewAt, endsAt)
     this.#wakeAt(next)
   }
 

@@ -80,6 +80,7 @@ export interface WriteLease extends Lease {
 export interface Grant {
   readonly claim: Claim
   readonly fence: bigint
+  readonly at: number
   readonly validUntil: number
   readonly renewAt: number
   readonly waitedMs: number
@@ -133,7 +134,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.intervalMs = request.ttlMs / 3
     this.#mode = request.mode
     this.#lightened = request.mode === 'shared'
-    this.#heldSince = session.clock.now()
+    this.#heldSince = grant.at
     this.#maxHoldUntil = this.#heldSince + request.maxHoldMs
     this.#validUntil = grant.validUntil
     this.renewAt = this.#renewal(grant.renewAt)
@@ -254,9 +255,10 @@ export class CoreLease implements InnerLease, Charge, Closable {
 
   /** One user less; the last one gives it back. */
   drop(): Promise<'released' | 'gone'> {
-    this.#look()
+    const now = this.#session.clock.now()
+    this.#look(now)
     this.#holds -= 1
-    return this.#holds > 0 && !this.#over() ? Promise.resolve('released') : this.#giveBack()
+    return this.#holds > 0 && !this.#over() ? Promise.resolve('released') : this.#giveBack(now)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -298,13 +300,12 @@ export class CoreLease implements InnerLease, Charge, Closable {
     if (this.#over()) return
     this.#lose('closed', 'ended because its locks were closed.', error)
     // However many hold it, and whoever has released it already.
-    this.#releasing = this.#giveBack()
+    this.#releasing = this.#giveBack(this.#session.clock.now())
   }
 
   /** Look at the clock, and draw the consequence. */
-  #look(): void {
+  #look(now: number = this.#session.clock.now()): void {
     if (this.#over()) return
-    const now = this.#session.clock.now()
     if (now >= this.#maxHoldUntil) {
       this.#lose('max-hold', `ended: it was held for its maxHold of ${seconds(this.#request.maxHoldMs)}.`)
       // Nobody renews it now; give those who heed the signal the margin to stop, then let the next one in.
@@ -312,7 +313,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
       void this.#session.leave(
         this.claim,
         this.#longestTtlMs,
-        Math.max(graceMs, this.#request.minHoldMs - this.#heldMs()),
+        Math.max(graceMs, this.#request.minHoldMs - this.#heldMs(now)),
       )
     } else if (now >= this.#validUntil) {
       const since = seconds(now - this.#validUntil)
@@ -346,14 +347,14 @@ export class CoreLease implements InnerLease, Charge, Closable {
   #lose(reason: LossReason, detail: string, cause?: unknown): void {
     this.#lost = new LeaseLostError(this.name, reason, this.fence, detail, cause === undefined ? undefined : { cause })
     this.#stop()
-    emit('holdfast:lost', () => ({ ...this.#about(), heldMs: this.#heldMs(), reason }))
+    emit('holdfast:lost', () => ({ ...this.#about(), heldMs: this.#heldMs(this.#session.clock.now()), reason }))
     this.#become('lost')
     if (this.#abort) this.#session.outside(() => this.#abort?.abort(this.#lost))
   }
 
-  async #giveBack(): Promise<'released' | 'gone'> {
+  async #giveBack(now: number): Promise<'released' | 'gone'> {
     const late = this.#over()
-    const heldMs = this.#heldMs()
+    const heldMs = this.#heldMs(now)
     this.#stop()
     if (!late) this.#become('released')
     // Also after a loss: its user is done now, so the next one need not wait for the coordinator's end of the lease.
@@ -395,8 +396,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
     return this.#validUntil >= this.#maxHoldUntil ? Infinity : at
   }
 
-  #heldMs(): number {
-    return this.#session.clock.now() - this.#heldSince
+  #heldMs(now: number): number {
+    return now - this.#heldSince
   }
 
   #about(): { name: string; kind: string; fence: bigint } {

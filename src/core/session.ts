@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Backend, BackendErrorCode, Claim } from '../backend.ts'
 import { BackendError } from '../backend.ts'
+import { FleetingSet } from '../fleeting.ts'
 import type { Runtime } from '../runtime.ts'
 import { Agenda } from './agenda.ts'
 import { ElapsedClock } from './clock.ts'
@@ -36,8 +37,8 @@ export class Session {
   readonly keeper: Keeper
   readonly options: SessionOptions
 
-  readonly #open = new Set<Closable>()
-  readonly #leaving = new Set<Promise<unknown>>()
+  readonly #open = new FleetingSet<Closable>()
+  readonly #leaving = new FleetingSet<Promise<unknown>>()
   readonly #home = AsyncLocalStorage.snapshot()
   #closed = false
   #closing: Promise<void> | undefined
@@ -136,8 +137,8 @@ export class Session {
   async #close(): Promise<void> {
     // First: what is closed down calls user code, which may ask for more.
     this.#closed = true
-    for (const member of [...this.#open]) member.closeDown(new ClosedError())
-    await this.#atMost(Promise.all(this.#leaving))
+    for (const member of this.#open.all()) member.closeDown(new ClosedError())
+    await this.#atMost(Promise.all(this.#leaving.all()))
     await this.#atMost(this.backend.close())
   }
 

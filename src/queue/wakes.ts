@@ -5,11 +5,12 @@
  * backend again at once.
  */
 import type { Wake } from '../backend.ts'
+import { FleetingMap } from '../fleeting.ts'
 import type { Table } from './table.ts'
 
 export class Wakes {
-  readonly #entries = new Map<string, readonly Wake[]>()
-  readonly #names = new Map<string, readonly (() => void)[]>()
+  readonly #entries = new FleetingMap<string, readonly Wake[]>()
+  readonly #names = new FleetingMap<string, readonly (() => void)[]>()
 
   /** Whether anybody waits for anything. */
   get idle(): boolean {
@@ -18,7 +19,7 @@ export class Wakes {
 
   /** The ids of the entries that are watched. */
   watched(): string[] {
-    return [...this.#entries.keys()]
+    return this.#entries.keys()
   }
 
   watch(id: string, wake: Wake): () => void {
@@ -61,7 +62,7 @@ export class Wakes {
 }
 
 /** Lists are replaced and not changed: whoever is being told may subscribe and unsubscribe. */
-function subscribe<T>(all: Map<string, readonly T[]>, key: string, wake: T): () => void {
+function subscribe<T>(all: FleetingMap<string, readonly T[]>, key: string, wake: T): () => void {
   const others = all.get(key)
   all.set(key, others ? [...others, wake] : [wake])
   let done = false

@@ -7,6 +7,10 @@
  * The others are asked after the wait and not before. Otherwise: 1. an acquisition counts the word of a node that then
  * forgets;  2. the others are asked, and do not know its fence yet;  3. it confirms its fence to them, and holds;  4. the
  * node is taken back with less, and mints that fence once more.
+ *
+ * Where so many have forgotten that too few are left to ask, as in a new quorum, all of the others are asked, and once more:
+ * if none has forgotten in between, what they know together is all there is to know. Then the order of fences rests on the
+ * clocks of the nodes as well.
  */
 import type { Memory } from './node.ts'
 import type { Member } from './poll.ts'
@@ -21,12 +25,14 @@ export async function heal(
   const { incarnation, quarantineMs } = await recall(member)
   if (quarantineMs !== 0) return
   const others = members.filter((each) => each !== member)
-  const known = (await Promise.allSettled(others.map(recall))).flatMap((each) =>
-    each.status === 'fulfilled' ? [each.value] : [],
-  )
+  const ask = async (): Promise<Memory[]> =>
+    (await Promise.allSettled(others.map(recall))).flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  const known = await ask()
   const sure = known.filter((each) => each.quarantineMs === undefined)
-  // Where a majority has forgotten, all that is left to ask is everybody.
-  if (sure.length < members.length - most + 1 && known.length < others.length) return
+  if (sure.length < members.length - most + 1) {
+    const lives = (memories: readonly Memory[]): string => memories.map((each) => each.incarnation).join()
+    if (known.length < others.length || lives(await ask()) !== lives(known)) return
+  }
   const top = known.reduce((largest, each) => (each.top > largest ? each.top : largest), 0n)
   await member.node.admit(incarnation, top)
 }

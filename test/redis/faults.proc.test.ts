@@ -219,7 +219,7 @@ test('a user without rights is told so', async () => {
   await expect(wrong.acquire('x')).rejects.toMatchObject({ code: 'DENIED' })
 })
 
-test('no key stays: after the last release of a name it is forgotten within a minute', async () => {
+test('no key stays: after the last release of a name it is forgotten within two minutes', async () => {
   const locks = locksAt(server.port)
   await Promise.all(Array.from({ length: 200 }, (_, n) => locks.run(`x${n}`, async () => {})))
   const lease = await locks.acquire('crowded')
@@ -231,6 +231,6 @@ test('no key stays: after the last release of a name it is forgotten within a mi
   for (const key of keys) {
     const leftMs = await admin.pttl(key)
     expect(leftMs).toBeGreaterThan(0)
-    expect(leftMs).toBeLessThanOrEqual(60_000)
+    expect(leftMs).toBeLessThanOrEqual(120_000)
   }
 })

@@ -6,6 +6,8 @@ import type { QueueView, Renewal, Standing } from '../../backend.ts'
 type Numeric = number | string
 
 type Answer =
+  /** Holds, with this fence, for as long as was asked for. */
+  | Numeric
   | readonly ['held', fence: Numeric, ttl: Numeric]
   | readonly ['waiting', fence: Numeric, ttl: Numeric, ahead: Numeric, retryAfter: Numeric]
   | readonly [
@@ -17,8 +19,10 @@ type Answer =
     ]
   | readonly ['lost']
 
-export function standing(said: unknown): Standing | Renewal {
+/** @param askedMs what the lease was to last, where that was said */
+export function standing(said: unknown, askedMs = 0): Standing | Renewal {
   const answer = said as Answer
+  if (typeof answer !== 'object') return { state: 'held', fence: BigInt(answer), ttlMs: askedMs }
   switch (answer[0]) {
     case 'held':
       return { state: 'held', fence: BigInt(answer[1]), ttlMs: millis(answer[2]) }

@@ -5,6 +5,7 @@
  * A message is a hint. When the connection was away, everybody asks again.
  */
 import type { Wake } from '../../backend.ts'
+import { FleetingMap } from '../../fleeting.ts'
 import { Wakes } from '../../queue/wakes.ts'
 import type { Timer } from '../../runtime.ts'
 import { realRuntime } from '../../runtime.ts'
@@ -24,7 +25,7 @@ export class Inbox {
   readonly #naming: Naming
   readonly #askToTell: (name: string, lastingMs: number) => Promise<unknown>
   readonly #wakes = new Wakes()
-  readonly #tags = new Map<string, { readonly tag: string; watchers: number }>()
+  readonly #tags = new FleetingMap<string, { readonly tag: string; watchers: number }>()
   readonly #followed = new Map<string, { followers: number; timer: Timer | undefined }>()
   /** Channels that were asked for, until it fails; and those that stand. */
   readonly #asked = new Map<string, Promise<void>>()
@@ -52,7 +53,7 @@ export class Inbox {
     const { tag } = known ?? { tag: String((this.#lastTag += 1)) }
     this.#tags.set(id, { tag, watchers: (known?.watchers ?? 0) + 1 })
     const unwatch = this.#wakes.watch(tag, wake)
-    await this.#hearOn(this.channel)
+    if (!this.#standing.has(this.channel)) await this.#hearOn(this.channel)
     return once(() => {
       unwatch()
       const left = this.#tags.get(id)

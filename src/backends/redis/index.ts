@@ -122,7 +122,7 @@ export class RedisBackend implements Node {
     this.#client = client
     this.#naming = new Naming(keyPrefix)
     this.#inbox = new Inbox(client, this.#naming, (name, lastingMs) =>
-      this.#ask(this.#joins, name, 'follow', micros(lastingMs)),
+      this.#ask(this.#joins, name, 'follow', [micros(lastingMs)]),
     )
     const memory = node && {
       key: this.#naming.memory,
@@ -139,38 +139,38 @@ export class RedisBackend implements Node {
   }
 
   async join(entry: Entry): Promise<Standing> {
-    return standing(await this.#ask(this.#grants, entry.name, 'join', ...this.#wordsOf(entry))) as Standing
+    const [words, texts] = this.#wordsOf(entry)
+    return standing(await this.#ask(this.#grants, entry.name, 'join', words, texts), entry.ttlMs) as Standing
   }
 
   async seed(entry: Entry, fence: bigint): Promise<Standing> {
-    const words = [...this.#wordsOf(entry), Number(fence)]
-    return standing(await this.#ask(this.#joins, entry.name, 'join', ...words)) as Standing
+    const [words, texts] = this.#wordsOf({ ...entry, wait: false, waitersMax: Number(fence) })
+    return standing(await this.#ask(this.#joins, entry.name, 'seed', words, texts), entry.ttlMs) as Standing
   }
 
   async confirm({ name, id }: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
-    const words = [id, Number(fence), Number(drawn)]
-    return standing(await this.#ask(this.#others, name, 'confirm', ...words)) as Renewal
+    return standing(await this.#ask(this.#others, name, 'confirm', [id, Number(fence), Number(drawn)])) as Renewal
   }
 
   async recall(): Promise<Memory> {
-    return memoryOf((await this.#ask(this.#others, NO_NAME, 'recall')) as Recalled)
+    return memoryOf((await this.#ask(this.#others, NO_NAME, 'recall', [])) as Recalled)
   }
 
   async admit(incarnation: string, top: bigint): Promise<boolean> {
-    return done(await this.#ask(this.#others, NO_NAME, 'admit', incarnation, Number(top)))
+    return done(await this.#ask(this.#others, NO_NAME, 'admit', [incarnation, Number(top)]))
   }
 
-  #wordsOf(entry: Entry): (string | number)[] {
+  /** What a join says of its entry, and the texts that others say as well. */
+  #wordsOf(entry: Entry): readonly [Words, readonly string[]] {
     const { id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs = 0, info = '' } = entry
     const tag = this.#inbox.tagOf(id)
     const times = [micros(ttlMs), micros(waitTtlMs)]
-    const patience = [wait ? 1 : 0, waitersMax ?? -1, micros(lockDelayMs)]
-    const inbox = tag === undefined ? ['', ''] : [this.#inbox.channel, tag]
-    return [id, weight, capacity, ...times, ...patience, ...inbox, info]
+    const words = [id, weight, capacity, ...times, wait ? 1 : 0, waitersMax ?? -1, micros(lockDelayMs), tag ?? '']
+    return [words, [tag === undefined ? '' : this.#inbox.channel, info]]
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#renewals, claim.name, 'renew', claim.id, micros(ttlMs))) as Renewal
+    return standing(await this.#ask(this.#renewals, claim.name, 'renew', [claim.id, micros(ttlMs)]), ttlMs) as Renewal
   }
 
   renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
@@ -178,19 +178,19 @@ export class RedisBackend implements Node {
   }
 
   async leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {
-    return done(await this.#ask(this.#others, name, 'leave', id, micros(lingerMs)))
+    return done(await this.#ask(this.#others, name, 'leave', [id, micros(lingerMs)]))
   }
 
   async lighten({ name, id }: Claim, weight: number): Promise<Renewal> {
-    return standing(await this.#ask(this.#renewals, name, 'lighten', id, weight)) as Renewal
+    return standing(await this.#ask(this.#renewals, name, 'lighten', [id, weight])) as Renewal
   }
 
   async describe({ name, id }: Claim, info: string): Promise<boolean> {
-    return done(await this.#ask(this.#joins, name, 'describe', id, info))
+    return done(await this.#ask(this.#joins, name, 'describe', [id, info]))
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
-    return done(await this.#ask(this.#others, name, 'evict', String(fence)))
+    return done(await this.#ask(this.#others, name, 'evict', [String(fence)]))
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
@@ -216,7 +216,7 @@ export class RedisBackend implements Node {
       throw redisError(error)
     }
     const sorted = [...names].sort()
-    const views = await Promise.all(sorted.map((name) => this.#ask(this.#others, name, 'look')))
+    const views = await Promise.all(sorted.map((name) => this.#ask(this.#others, name, 'look', [])))
     for (const [index, answer] of views.entries()) {
       const view = viewOf(sorted[index]!, answer as Looked)
       if (view) yield view
@@ -236,9 +236,9 @@ export class RedisBackend implements Node {
     await this.#client.close()
   }
 
-  #ask(lane: Lane, name: string, ...words: Words): Promise<unknown> {
+  #ask(lane: Lane, name: string, verb: string, words: Words, texts?: readonly string[]): Promise<unknown> {
     if (this.#closed) return Promise.reject(closed())
-    return lane.ask(name, ...words)
+    return lane.ask(name, verb, words, texts)
   }
 }
 

@@ -5,8 +5,12 @@ import { BackendError } from '../../backend.ts'
 /** head, order, ends, seats: see `script.ts`. */
 export type Keys = readonly [head: string, order: string, ends: string, seats: string]
 
+/** Whoever locks a name is likely to lock it again. */
+const REMEMBERED_MAX = 1000
+
 export class Naming {
   readonly #prefix: string
+  readonly #known = new Map<string, Keys>()
 
   /** @throws BackendError `MISCONFIGURED`: a brace in the prefix would be taken for the hash tag */
   constructor(prefix: string) {
@@ -16,8 +20,13 @@ export class Naming {
   }
 
   keys(name: string): Keys {
+    const known = this.#known.get(name)
+    if (known) return known
     const head = `${this.#prefix}:{${escape(name)}}`
-    return [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+    const keys: Keys = [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+    if (this.#known.size === REMEMBERED_MAX) this.#known.clear()
+    this.#known.set(name, keys)
+    return keys
   }
 
   /** Of a pattern that finds the heads of all names that start with `prefix`, and some keys that are none. */

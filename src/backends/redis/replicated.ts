@@ -13,6 +13,7 @@ import { redisError } from './errors.ts'
 
 export class Replicated {
   readonly cluster = false
+  readonly reads = true
   readonly #shared: Client
   readonly #replicas: number
   readonly #timeoutMs: number
@@ -101,6 +102,7 @@ export class Replicated {
   }
 }
 
+/** A fence alone says that it is held. */
 function needsReplicas(answer: unknown): boolean {
-  return Array.isArray(answer) && (answer[0] === 'held' || answer[0] === 'waiting')
+  return !Array.isArray(answer) || answer[0] === 'held' || answer[0] === 'waiting'
 }

@@ -12,17 +12,18 @@
  *
  * No verb costs more than the logarithm of the length of a queue, but for those that end many entries at once. Times are
  * microseconds of the server's wall clock. All keys expire: a name that nobody uses is forgotten SLACK after its last lease,
- * and until then a clock that is set back cannot make a fence go back.
+ * or twice that, and until then a clock that is set back cannot make a fence go back.
  *
- * Making a function costs the server as much as a command, so what only a crowd needs is made when there is one.
+ * Making a function or a table costs the server as much as a command, so what only a crowd or a batch needs is made when
+ * there is one.
  */
-const QUEUE: string = String.raw`
-local SLACK = 60000000
-local FORMAT = 1
-local FREE, ALONE, CROWDED = 0, 1, 2
--- Whoever is first in line hears when the first of the holders ends; of so many holders at most.
-local HOLDERS_LOOKED_AT = 100
+const SLACK = 60_000_000
+const FORMAT = 1
+const [FREE, ALONE, CROWDED] = [0, 1, 2]
+/** Whoever is first in line hears when the first of the holders ends; of so many holders at most. */
+const HOLDERS_LOOKED_AT = 100
 
+const QUEUE: string = String.raw`
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
@@ -30,98 +31,124 @@ local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
 -- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
 -- when the server is another run of itself and nobody vouches that it keeps all it has answered.
 local memory
-if ARGV[2] then
-  local longest, durable = unpack(cjson.decode(ARGV[2]))
+if #KEYS % 4 == 1 then
+  local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
   local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
   memory = { key = KEYS[#KEYS], top = 0 }
   local raw = call('GET', memory.key)
   if raw then
     local format, waits
     format, memory.run, memory.since, memory.admitted, memory.top, waits = unpackAll(raw)
-    if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
+    if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
     memory.longest = math.max(longest, waits)
   end
   if not raw or (memory.run ~= run and durable == 0) then
     memory.run, memory.since, memory.admitted, memory.longest, memory.dirty = run, now, durable, longest, true
   end
   if memory.admitted == 0 then memory.quarantine = math.max(0, memory.since + memory.longest - now) end
+
+  local function raise(top)
+    if top > memory.top then memory.top, memory.dirty = top, true end
+  end
+
+  -- The fences of a node are larger than all it knows of, whatever their names; but for one that was drawn elsewhere.
+  function memory.mint(last)
+    local fence = memory.given or math.max(last + 1, now, memory.top + 1)
+    raise(fence)
+    return fence
+  end
+
+  -- What the node has to say before its queues are asked.
+  function memory.answer(asked)
+    local verb = asked[1]
+    local incarnation = string.format('%s:%.0f', memory.run, memory.since)
+    memory.given = nil
+    if verb == 'recall' then
+      return { incarnation, memory.top, memory.quarantine or -1 }
+    elseif verb == 'admit' then
+      if asked[3] ~= incarnation or (memory.quarantine and memory.quarantine > 0) then return 0 end
+      raise(asked[4])
+      memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
+      return 1
+    elseif verb == 'seed' then
+      asked[1], asked[9], memory.given = 'join', -1, asked[9]
+    elseif memory.quarantine and verb == 'join' then
+      return { 'refused', 'quarantine', memory.quarantine, 0, '' }
+    elseif memory.quarantine and verb == 'confirm' then
+      return { 'lost' }
+    elseif verb == 'confirm' then
+      raise(asked[4])
+    end
+  end
 end
 
--- The fences of a node are larger than all it knows of, whatever their names.
-local function mint(last)
-  local fence = math.max(last + 1, now, memory and memory.top + 1 or 0)
-  if memory then memory.top, memory.dirty = fence, true end
-  return fence
-end
-
-local function raise(top)
-  if top > memory.top then memory.top, memory.dirty = top, true end
-end
-
-local function free(head, last, followed)
-  local lasting = math.max(math.max(now, last) + SLACK, followed) - now
-  call('SET', head, pack(FORMAT, FREE, last, followed), 'PX', math.ceil(lasting / 1000))
-end
-
--- A verb about a queue with one entry at most. Without an answer, it takes more than that.
+-- A verb about a queue with one entry at most. Without an answer, it takes more than that; then with the head as it is.
+-- What it is asked may come as numbers, or as text.
+-- Of the head, it looks at what stands before the seat's weight; what stands behind is kept as it is.
 local function alone(head, asked)
   local verb = asked[1]
   local raw = call('GET', head)
-  local mode, last, followed = FREE, 0, 0
-  local format, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info
+  local mode, last, followed = ${FREE}, 0, 0
+  local offset, format, capacity, id, ends, delay
   if raw then
-    format, mode, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag,
-      info = unpackAll(raw)
-    if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
-    if mode == CROWDED then return end
-    if mode == ALONE and ends <= now then
-      if delay > 0 and lingering == 0 then return end
-      mode = FREE
+    offset, format, mode, last, followed, capacity, id, ends, delay = cmsgpack.unpack_limit(raw, 8, 0)
+    if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
+    if mode == ${CROWDED} then return nil, raw end
+    if mode == ${ALONE} and ends <= now then
+      if delay > 0 then return nil, raw end
+      mode = ${FREE}
     end
   end
-  local mine = mode == ALONE and id == asked[3]
-  local answer
+  local mine = mode == ${ALONE} and id == asked[3]
+  local seat, answer
   if verb == 'join' then
-    if mine then return { 'held', fence, ends - now } end
-    if mode == ALONE then
+    if mine then return { 'held', last, ends - now } end
+    if mode == ${ALONE} then
+      local _, weight, _, _, _, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
       -- A try that finds no room changes nothing.
-      if asked[8] == 0 and asked[5] == capacity and weight + asked[4] > capacity then
-        return { 'refused', 'held', ends + (lingering == 0 and delay or 0) - now, capacity, info }
+      if asked[8] + 0 == 0 and asked[5] + 0 == capacity and weight + asked[4] > capacity then
+        return { 'refused', 'held', ends + delay - now, capacity, info }
       end
-      return
+      return nil, raw
     end
-    id, weight, capacity, ttl, waitTtl = asked[3], asked[4], asked[5], asked[6], asked[7]
-    delay, inbox, tag, info = asked[10], asked[11], asked[12], asked[13]
+    local weight, ttl = asked[4] + 0, asked[6] + 0
+    id, capacity, delay = asked[3], asked[5] + 0, asked[10] + 0
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
-    fence = asked[14] or mint(last)
-    last, ends, joined, lingering = math.max(last, fence), now + ttl, now, 0
-    answer = { 'held', fence, ttl }
+    last, ends = memory and memory.mint(last) or math.max(last + 1, now), now + ttl
+    seat = pack(weight, ttl, asked[7] + 0, now, asked[11], asked[12], asked[13])
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
+    local later = now + asked[4]
     -- A request that was sent earlier can land later, so a lease is never made shorter.
-    ends = math.max(ends, now + asked[4])
-    answer = { 'held', fence, ends - now }
+    if later < ends then return { 'held', last, ends - now } end
+    ends, seat = later, string.sub(raw, offset + 1)
   elseif verb == 'confirm' then
-    if not mine or (fence ~= asked[5] and fence ~= asked[4]) then return { 'lost' } end
-    fence, last = asked[4], math.max(last, asked[4])
-    answer = { 'held', fence, ends - now }
+    if not mine or (last ~= asked[5] and last ~= asked[4]) then return { 'lost' } end
+    last, seat = asked[4], string.sub(raw, offset + 1)
+    answer = { 'held', last, ends - now }
   elseif verb == 'leave' then
     if not mine then return 0 end
-    if asked[4] > 0 then return end
-    free(head, last, followed)
+    if asked[4] + 0 > 0 then return nil, raw end
+    if last <= ends and ends - now <= ${SLACK} then
+      -- The key lasts long enough as it is, and twice as long at most. So one byte is enough, the mode: half the work.
+      call('SETRANGE', head, 1, '\0')
+    else
+      call('SET', head, pack(${FORMAT}, ${FREE}, last, followed), 'PX',
+        math.ceil((math.max(math.max(now, last) + ${SLACK}, followed) - now) / 1000))
+    end
     if followed > now then call('PUBLISH', head, '') end
     return 1
   elseif verb == 'look' then
-    if mode == FREE then return { 0, 0, {} } end
-    return { capacity, 1, { { fence, weight, now - joined, now - joined, ends + (lingering == 0 and delay or 0) - now,
-      lingering, info } } }
+    if mode == ${FREE} then return { 0, 0, {} } end
+    local _, weight, _, _, joined, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
+    return { capacity, 1, { { last, weight, now - joined, now - joined, ends + delay - now, 0, info } } }
   else
-    return
+    return nil, raw
   end
-  call('SET', head, pack(FORMAT, ALONE, last, followed, capacity, id, ends, fence, weight, ttl, waitTtl, delay, joined,
-    lingering, inbox, tag, info), 'PX', math.ceil((math.max(ends + delay + SLACK, followed) - now) / 1000))
+  call('SET', head, pack(${FORMAT}, ${ALONE}, last, followed, capacity, id, ends, delay) .. seat, 'PX',
+    math.ceil((math.max(ends + delay + ${SLACK}, followed) - now) / 1000))
   if verb == 'join' and followed > now then call('PUBLISH', head, '') end
-  return answer
+  return answer or last
 end
 
 -- Crowds -----------------------------------------------------------------------------------------------------------
@@ -138,9 +165,14 @@ local function find(q, id)
   local raw = call('HGET', q.seats, id)
   if not raw then return nil end
   local fence, weight, ttl, waitTtl, delay, joined, held, lingering, inbox, tag, info = unpackAll(raw)
-  return { id = id, ends = tonumber(call('ZSCORE', q.ends, id)), fence = fence, weight = weight, ttl = ttl,
-    waitTtl = waitTtl, delay = delay, joined = joined, held = held, lingering = lingering, inbox = inbox, tag = tag,
-    info = info }
+  return { id = id, fence = fence, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay, joined = joined,
+    held = held, lingering = lingering, inbox = inbox, tag = tag, info = info }
+end
+
+-- When the lease of a seat ends is looked up where that matters: a release has no need of it.
+local function endsAt(q, seat)
+  if not seat.ends then seat.ends = tonumber(call('ZSCORE', q.ends, seat.id)) end
+  return seat.ends
 end
 
 local function at(q, rank)
@@ -149,7 +181,7 @@ end
 
 -- All keys of a queue live longer than its seats. Rarely: for a ttl more than is needed now.
 local function outlive(q, seat)
-  local expires = seat.ends + seat.delay + SLACK
+  local expires = seat.ends + seat.delay + ${SLACK}
   if expires <= q.expires then return end
   q.expires = expires + math.max(seat.ttl, seat.waitTtl)
   q.dirty = true
@@ -181,22 +213,21 @@ local function take(q, seat)
   if q.count == 1 then q.expires = 0 end
 end
 
-local function load(first)
+local function load(first, raw)
   local q = { head = KEYS[first], order = KEYS[first + 1], ends = KEYS[first + 2], seats = KEYS[first + 3],
     last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
     followed = 0, dirty = false, changed = false, granted = {} }
-  local raw = call('GET', q.head)
   if not raw then return q end
   local format, mode, last, followed, capacity = unpackAll(raw)
-  if format ~= FORMAT then error('HOLDFASTVERSION ' .. tostring(format)) end
+  if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
   q.last, q.followed, q.capacity = last, followed, capacity
-  if mode == ALONE then
-    local _, _, _, _, _, id, ends, fence, weight, ttl, waitTtl, delay, joined, lingering, inbox, tag, info = unpackAll(raw)
+  if mode == ${ALONE} then
+    local _, _, _, _, _, id, ends, delay, weight, ttl, waitTtl, joined, tag, inbox, info = unpackAll(raw)
     q.count, q.holders, q.weight, q.dirty = 1, 1, weight, true
     call('DEL', q.order, q.ends, q.seats)
-    insert(q, { id = id, ends = ends, fence = fence, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
-      joined = joined, held = joined, lingering = lingering, inbox = inbox, tag = tag, info = info })
-  elseif mode == CROWDED then
+    insert(q, { id = id, ends = ends, fence = last, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
+      joined = joined, held = joined, lingering = 0, inbox = inbox, tag = tag, info = info })
+  elseif mode == ${CROWDED} then
     local _, _, _, _, _, count, holders, weight, earliest, expires = unpackAll(raw)
     q.count, q.holders, q.weight, q.earliest, q.expires = count, holders, weight, earliest, expires
     if call('ZCARD', q.order) ~= q.count then
@@ -216,9 +247,10 @@ end
 local function save(q)
   if q.dirty then
     if q.count == 0 then
-      free(q.head, q.last, q.followed)
+      local lasting = math.max(math.max(now, q.last) + ${SLACK}, q.followed) - now
+      call('SET', q.head, pack(${FORMAT}, ${FREE}, q.last, q.followed), 'PX', math.ceil(lasting / 1000))
     else
-      call('SET', q.head, pack(FORMAT, CROWDED, q.last, q.followed, q.capacity, q.count, q.holders, q.weight, q.earliest,
+      call('SET', q.head, pack(${FORMAT}, ${CROWDED}, q.last, q.followed, q.capacity, q.count, q.holders, q.weight, q.earliest,
         q.expires), 'PX', math.ceil((math.max(q.expires, q.followed) - now) / 1000))
     end
   end
@@ -265,8 +297,8 @@ local function prune(q)
   for _, id in ipairs(call('ZRANGEBYSCORE', q.ends, '-inf', now)) do
     local seat = find(q, id)
     -- An unclean end of a holder owes the lock delay, counted from that end.
-    if seat.held > 0 and seat.lingering == 0 then linger(q, seat, seat.ends + seat.delay) end
-    if seat.ends <= now then forget(q, seat) end
+    if seat.held > 0 and seat.lingering == 0 then linger(q, seat, endsAt(q, seat) + seat.delay) end
+    if endsAt(q, seat) <= now then forget(q, seat) end
   end
   grant(q)
   q.earliest = tonumber(call('ZRANGE', q.ends, 0, 0, 'WITHSCORES')[2]) or math.huge
@@ -274,20 +306,20 @@ local function prune(q)
 end
 
 -- When a seat is gone if nothing more is heard of it.
-local function endOf(seat)
-  return seat.ends + (seat.held > 0 and seat.lingering == 0 and seat.delay or 0)
+local function endOf(q, seat)
+  return endsAt(q, seat) + (seat.held > 0 and seat.lingering == 0 and seat.delay or 0)
 end
 
 local function firstEnd(q)
   local first = math.huge
-  for _, id in ipairs(call('ZRANGE', q.order, 0, math.min(q.holders, HOLDERS_LOOKED_AT) - 1)) do
-    first = math.min(first, endOf(find(q, id)))
+  for _, id in ipairs(call('ZRANGE', q.order, 0, math.min(q.holders, ${HOLDERS_LOOKED_AT}) - 1)) do
+    first = math.min(first, endOf(q, find(q, id)))
   end
   return first
 end
 
 local function standing(q, seat)
-  local ttl = seat.ends - now
+  local ttl = endsAt(q, seat) - now
   if seat.held > 0 then return { 'held', seat.fence, ttl } end
   local ahead = call('ZRANK', q.order, seat.id)
   -- Only the first waiter has a date: if all had it, an expiry would make all of them ask at once.
@@ -300,7 +332,7 @@ end
 
 local verbs = {}
 
-function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, tag, info, given)
+function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, tag, inbox, info)
   local known = find(q, id)
   if known then return standing(q, known) end
   if q.count > 0 then
@@ -312,10 +344,9 @@ function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, 
   end
   if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
   q.capacity = capacity
-  local fence = given or mint(q.last)
-  q.last = math.max(q.last, fence)
+  q.last = memory and memory.mint(q.last) or math.max(q.last + 1, now)
   local fits = q.holders == q.count and q.weight + weight <= q.capacity
-  local seat = { id = id, ends = now + (fits and ttl or math.min(ttl, waitTtl)), fence = fence, weight = weight,
+  local seat = { id = id, ends = now + (fits and ttl or math.min(ttl, waitTtl)), fence = q.last, weight = weight,
     ttl = ttl, waitTtl = waitTtl, delay = delay, joined = now, held = fits and now or 0, lingering = 0,
     inbox = inbox, tag = tag, info = info }
   q.count = q.count + 1
@@ -333,7 +364,7 @@ function verbs.renew(q, id, ttl)
   local seat = find(q, id)
   if not seat then return { 'lost' } end
   local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
-  if ends > seat.ends then writeEnd(q, seat, ends) end
+  if ends > endsAt(q, seat) then writeEnd(q, seat, ends) end
   return standing(q, seat)
 end
 
@@ -341,7 +372,7 @@ function verbs.confirm(q, id, fence, drawn)
   local seat = find(q, id)
   if not seat or q.count > 1 or (seat.fence ~= drawn and seat.fence ~= fence) then return { 'lost' } end
   seat.fence = fence
-  q.last, q.dirty = math.max(q.last, fence), true
+  q.last, q.dirty = fence, true
   call('ZADD', q.order, fence, id)
   write(q, seat)
   return standing(q, seat)
@@ -403,7 +434,7 @@ function verbs.look(q)
   for place, id in ipairs(call('ZRANGE', q.order, 0, -1)) do
     local seat = find(q, id)
     entries[place] = { seat.fence, seat.weight, now - seat.joined, seat.held > 0 and now - seat.held or -1,
-      endOf(seat) - now, seat.lingering, seat.info }
+      endOf(q, seat) - now, seat.lingering, seat.info }
   end
   return { q.capacity, q.holders, entries }
 end
@@ -415,63 +446,74 @@ end }
 
 end
 
--- KEYS: four a name. ARGV: the verbs, as JSON; each its word, the number of its name, and its arguments.
+-- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with its name's number, which is 1, and its arguments; or many, as a list in
+-- JSON, and then the texts to which joins refer by their places in ARGV.
+
+local allAsked, head
+local single = string.byte(ARGV[1]) ~= 91
+if single then
+  local answer, raw = alone(KEYS[1], ARGV)
+  if answer then return answer end
+  local asked = { ARGV[1], 1, unpack(ARGV, 3) }
+  if asked[1] ~= 'describe' then
+    -- All but owner token, tag, inbox and info.
+    for place = 4, math.min(#asked, 10) do asked[place] = tonumber(asked[place]) end
+  end
+  allAsked, head = { asked }, raw
+else
+  allAsked = cjson.decode(ARGV[1])
+  for _, asked in ipairs(allAsked) do
+    if asked[1] == 'join' or asked[1] == 'seed' then asked[12], asked[13] = ARGV[asked[12]], ARGV[asked[13]] end
+  end
+end
 
 local queues, broken, answers = {}, {}, {}
 local crowd
+if single then
+  crowd = makeCrowd()
+  queues[1] = crowd.load(1, head)
+end
+
+local function carryOut(asked)
+  local name = asked[2]
+  local answer, raw
+  if memory then answer = memory.answer(asked) end
+  if answer then return answer end
+  if not queues[name] then
+    local first = name * 4 - 3
+    answer, raw = alone(KEYS[first], asked)
+    if answer then return answer end
+    crowd = crowd or makeCrowd()
+    queues[name] = crowd.load(first, raw)
+  end
+  return crowd.carryOut(queues[name], asked)
+end
+
+local place, count = 0, #allAsked
+
+local function carryOutAll()
+  while place < count do
+    place = place + 1
+    local asked = allAsked[place]
+    if not broken[asked[2]] then answers[place] = carryOut(asked) end
+  end
+end
 
 local function breakName(name, reason)
   broken[name] = type(reason) == 'table' and reason.err or tostring(reason)
   queues[name] = nil
 end
 
--- What the node has to say before its queues are asked.
-local function ofNode(asked)
-  local verb = asked[1]
-  if verb == 'recall' then
-    return { memory.run .. ':' .. string.format('%.0f', memory.since), memory.top, memory.quarantine or -1 }
-  elseif verb == 'admit' then
-    if asked[3] ~= memory.run .. ':' .. string.format('%.0f', memory.since) then return 0 end
-    if memory.quarantine and memory.quarantine > 0 then return 0 end
-    raise(asked[4])
-    memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
-    return 1
-  elseif verb == 'confirm' then
-    if memory.quarantine then return { 'lost' } end
-    raise(asked[4])
-  elseif verb == 'join' then
-    if asked[14] then raise(asked[14])
-    elseif memory.quarantine then return { 'refused', 'quarantine', memory.quarantine, 0, '' } end
-  end
-end
-
-local function carryOut(asked)
-  local answer = memory and ofNode(asked)
-  if answer then return answer end
-  local name = asked[2]
-  if not queues[name] then
-    local first = name * 4 - 3
-    answer = alone(KEYS[first], asked)
-    if answer then return answer end
-    crowd = crowd or makeCrowd()
-    queues[name] = crowd.load(first)
-  end
-  return crowd.carryOut(queues[name], asked)
-end
-
-local allAsked = cjson.decode(ARGV[1])
-for place, asked in ipairs(allAsked) do
-  if not broken[asked[2]] then
-    local done, answer = pcall(carryOut, asked)
-    if done then answers[place] = answer else breakName(asked[2], answer) end
-  end
+while place < count do
+  local done, reason = pcall(carryOutAll)
+  if not done then breakName(allAsked[place][2], reason) end
 end
 for name, q in pairs(queues) do
   local done, reason = pcall(crowd.save, q)
   if not done then breakName(name, reason) end
 end
 if memory and memory.dirty then
-  call('SET', memory.key, pack(FORMAT, memory.run, memory.since, memory.admitted, memory.top, memory.longest))
+  call('SET', memory.key, pack(${FORMAT}, memory.run, memory.since, memory.admitted, memory.top, memory.longest))
 end
 -- Where anything went wrong, nobody knows what became of any verb of that name.
 for name, reason in pairs(broken) do
@@ -479,7 +521,7 @@ for name, reason in pairs(broken) do
     if asked[2] == name then answers[place] = { 'error', reason } end
   end
 end
-return answers
+return single and answers[1] or answers
 `
 
 export default QUEUE
