@@ -6,6 +6,8 @@
  *
  * What is said to be held or to wait has a lease that somebody will believe in; without the replicas, nobody knows whether
  * it outlives the server, and the answer is an error. A refusal or a loss is true without them.
+ *
+ * A server that does not know the script yet makes this wait twice if a replica is away: WAIT follows the refusal as well.
  */
 import { BackendError } from '../../backend.ts'
 import type { Client, Script } from './client.ts'
