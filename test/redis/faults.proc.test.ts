@@ -1,4 +1,5 @@
 /** What goes wrong with a server and on the way to it, and what comes of a lock meanwhile. */
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
@@ -217,6 +218,22 @@ test('a user without rights is told so', async () => {
   const wrong = connect(`redis://poor:wrong@127.0.0.1:${server.port}`)
   onTestFinished(() => wrong.close())
   await expect(wrong.acquire('x')).rejects.toMatchObject({ code: 'DENIED' })
+})
+
+test('the rights that the documentation asks for are enough', async () => {
+  const page = readFileSync(new URL('../../docs/backends/redis.md', import.meta.url), 'utf8')
+  const [, words] = /^ACL (SETUSER .*)$/m.exec(page)!
+  await admin.call('ACL', ...(words!.split(' ') as [string]))
+  const locks = connect(`redis://holdfast:secret@127.0.0.1:${server.port}`)
+  onTestFinished(() => locks.close())
+  const lease = await locks.acquire('x', { ttl: '120s' })
+  await lease.renew()
+  const waiters = Array.from({ length: 3 }, () => locks.acquire('x', { lockDelay: '10ms', minHold: '10ms' }))
+  expect(await lease.release()).toBe('released')
+  for (const each of waiters) expect(await (await each).release()).toBe('released')
+  expect(await (await locks.acquire('short')).release()).toBe('released')
+  expect(await locks.tryAcquire('y')).toMatchObject({ state: 'held' })
+  expect(await locks.tryAcquire('y')).toBeUndefined()
 })
 
 test('no key stays: after the last release of a name it is forgotten within two minutes', async () => {

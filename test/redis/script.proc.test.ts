@@ -82,9 +82,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 test('every verb answers as the reference does, wakes the same, and leaves the same queue', async () => {
   let run = 0
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(fc.boolean(), fc.array(step, { minLength: 5, maxLength: 40 }), async (inCompany, steps) => {
       run += 1
-      const pair = new Pair(`run-${run}`)
+      const pair = new Pair(`run-${run}`, inCompany)
       for (const each of steps) await pair.take(each)
       await pair.end()
     }),
@@ -93,9 +93,26 @@ test('every verb answers as the reference does, wakes the same, and leaves the s
   expect(run).toBeGreaterThan(0)
 })
 
+test('when the clock is set back, a name is remembered until its last fence is past', async () => {
+  const script = scriptOf(staged)
+  const backend = new RedisBackend(clientOf(client), {}, { scripts: { joins: script, others: script } })
+  const entry = { name: 'back', id: 'first', weight: 1, capacity: 1, ttlMs: 100, waitTtlMs: 100, wait: false }
+  await client.set('test:now', String(START_MS * 1000))
+  await backend.join(entry)
+  await backend.leave(entry)
+  await client.set('test:now', String((START_MS - 600_000) * 1000))
+  const again = await backend.join({ ...entry, id: 'second' })
+  assert.ok(again.state === 'held' && again.fence === BigInt(START_MS * 1000 + 1))
+  await backend.leave({ ...entry, id: 'second' })
+  expect(await client.pttl('holdfast:{back}')).toBeGreaterThan(600_000)
+  await client.flushall()
+  await backend.close()
+})
+
 /** The reference and the script, side by side. */
 class Pair {
   readonly #name: string
+  readonly #inCompany: boolean
   readonly #table = new Table()
   readonly #backend: RedisBackend
   readonly #fences = new Map<string, bigint>()
@@ -103,8 +120,10 @@ class Pair {
   readonly #tags = new Map<string, string>()
   #now = START_MS
 
-  constructor(name: string) {
+  /** @param inCompany a verb that travels with others is written differently, and answered by other lines of the script */
+  constructor(name: string, inCompany: boolean) {
     this.#name = name
+    this.#inCompany = inCompany
     this.#backend = new RedisBackend(
       clientOf(client),
       {},
@@ -115,6 +134,8 @@ class Pair {
   async take(step: Step): Promise<void> {
     const at: Moment = { monotonicMs: this.#now, wallMs: this.#now }
     await client.set('test:now', String(this.#now * 1000))
+    if (step.verb === 'join') await this.#backend.watch(this.#entry(step.n), () => {})
+    if (this.#inCompany) this.#askElsewhere()
     switch (step.verb) {
       case 'pass':
         this.#now += step.ms
@@ -124,7 +145,6 @@ class Pair {
       case 'join': {
         const entry = { ...this.#entry(step.n), ...step.shape }
         const expected = this.#table.join(entry, at, 'owner')
-        await this.#backend.watch(entry, () => {})
         if (!this.#tags.has(entry.id)) this.#tags.set(entry.id, String(this.#tags.size + 1))
         const standing = await this.#backend.join(entry)
         assert.deepEqual(standing, expected)
@@ -161,6 +181,13 @@ class Pair {
       }
     }
     await this.#compareWakes(undefined)
+  }
+
+  /** In the same requests as what is asked next in this turn. */
+  #askElsewhere(): void {
+    const nobody = { name: 'elsewhere', id: 'nobody' }
+    void this.#backend.describe(nobody, 'info')
+    void this.#backend.leave(nobody)
   }
 
   async end(): Promise<void> {

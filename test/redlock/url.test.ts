@@ -22,7 +22,7 @@ test.each([
   ['redlock://a,b,c?maxTtlMs=5s', 'it knows ?maxTtlMs=60000'],
   ['redlock://a,b,c?maxTtlMs=0', 'maxTtlMs is 0; give milliseconds from 1'],
   ['redlock://a,b,c/x', "a database is a number, not 'x'"],
-  ['redlock://me:secret@a,b%,c', 'is no percent-encoding'],
+  ['redlock://me:secret%@a,b,c', 'is no percent-encoding'],
 ])('%s is refused by connect() at once, and the reason is said', (url, reason) => {
   const refused = expect.objectContaining({ code: 'BAD_URL', message: expect.stringContaining(reason) as string })
   expect(() => connect(url)).toThrow(refused)
@@ -32,7 +32,7 @@ test.each([
 test.each([
   [[], {}, 'got no clients'],
   [{}, {}, 'got no clients'],
-  [[{}], {}, 'got no client'],
+  [[{}], {}, 'no client of Redis'],
   [[{ defineCommand: true }], { maxTtlMs: -1 }, 'maxTtlMs is -1'],
   [[{ defineCommand: true }], { nodeTimeoutMs: '1s' }, 'nodeTimeoutMs is 1s'],
   [[{ defineCommand: true }], { durable: 1 }, 'durable is 1'],
