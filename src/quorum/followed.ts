@@ -3,12 +3,19 @@
  *
  * Told when a majority of the nodes has news: before that, a try would be refused by the rest. Those who were told at the
  * same moment would try at the same moment and refuse each other, so after a tie they are told at different ones: within a
- * spread that grows with each tie and shrinks with each success.
+ * spread that grows with each tie and shrinks with each success. Where ties are frequent, one node is asked before the
+ * others, and lets one pass.
  */
 import type { Runtime, Timer } from '../runtime.ts'
 import type { Member } from './poll.ts'
 
 const LONGEST_SPREAD_MS = 1000
+/** With so many ties, one node is asked first; each success takes a part of one away. */
+const TIES_MANY = 2
+const TIES_MAX = 4
+const TIES_FORGIVEN = 0.1
+/** But all are asked at least so often, for that one may remember somebody who is gone. */
+const ALL_AGAIN_MS = 1000
 
 interface Name {
   readonly listeners: Set<{ readonly wake: () => void }>
@@ -16,6 +23,9 @@ interface Name {
   readonly told: Set<Member>
   readonly timers: Set<Timer>
   spreadMs: number
+  ties: number
+  /** When all nodes were asked last. */
+  allAskedAt: number
   /** When a majority of the nodes tells us of changes. */
   readonly standing: Promise<unknown>
   readonly end: () => void
@@ -49,13 +59,28 @@ export class Followed {
   tied(name: string, tookMs: number): number {
     const followed = this.#names.get(name)
     const spreadMs = Math.min(Math.max(tookMs, 2 * (followed?.spreadMs ?? 0)), LONGEST_SPREAD_MS)
-    if (followed) followed.spreadMs = spreadMs
+    if (followed) {
+      followed.spreadMs = spreadMs
+      followed.ties = Math.min(followed.ties + 1, TIES_MAX)
+    }
     return tookMs / 2 + spreadMs * this.#runtime.random()
   }
 
   won(name: string): void {
     const followed = this.#names.get(name)
-    if (followed) followed.spreadMs = followed.spreadMs < 2 ? 0 : followed.spreadMs / 2
+    if (!followed) return
+    followed.spreadMs = followed.spreadMs < 2 ? 0 : followed.spreadMs / 2
+    followed.ties = Math.max(followed.ties - TIES_FORGIVEN, 0)
+  }
+
+  /** Whether one node is to be asked before the others now. */
+  crowded(name: string): boolean {
+    const followed = this.#names.get(name)
+    if (!followed) return false
+    const now = this.#runtime.monotonicMs()
+    if (followed.ties >= TIES_MANY && now - followed.allAskedAt < ALL_AGAIN_MS) return true
+    followed.allAskedAt = now
+    return false
   }
 
   close(): void {
@@ -71,6 +96,8 @@ export class Followed {
       told: new Set(),
       timers,
       spreadMs: 0,
+      ties: 0,
+      allAskedAt: -Infinity,
       standing: firstOf(this.#most, subscriptions),
       end: () => {
         for (const timer of timers) timer.cancel()

@@ -29,8 +29,8 @@ import { diagnose } from './diagnose.ts'
 import { Followed } from './followed.ts'
 import { heal } from './heal.ts'
 import type { Memory, Node } from './node.ts'
-import type { Question, Tally } from './poll.ts'
-import { Member, poll } from './poll.ts'
+import type { Question } from './poll.ts'
+import { Member, Tally, poll } from './poll.ts'
 import { merged } from './views.ts'
 
 export type { Memory, Node } from './node.ts'
@@ -91,7 +91,7 @@ export class QuorumBackend implements Backend {
     let end = (): void => {}
     const over = new Promise<void>((resolve) => (end = resolve))
     try {
-      const votes = await this.#vote(entry, over)
+      const votes = await (this.#followed.crowded(entry.name) ? this.#voteInTurn(entry, over) : this.#vote(entry, over))
       const fence = await this.#agreedFence(entry, votes)
       if (fence !== undefined) {
         ours.fence = fence
@@ -186,16 +186,48 @@ export class QuorumBackend implements Backend {
 
   // An acquisition -----------------------------------------------------------------------------------------------------
 
-  /** The first round: put the entry in everywhere. What comes after the decision is undone, or made to agree. */
-  async #vote(entry: Entry, over: Promise<void>): Promise<Tally<Standing>> {
-    const votes = await this.#ask<Standing, Tally<Standing>>({
-      ask: (node) => node.join({ ...entry, wait: false }),
-      enough: this.#most,
-      decide: (tally) => (this.#by(tally, isHeld) || !this.#possible(tally, isHeld) ? tally : undefined),
-      late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
-    })
+  /**
+   * The first round: put the entry in everywhere. What comes after the decision is undone, or made to agree.
+   *
+   * @param before votes that were asked for first
+   */
+  async #vote(
+    entry: Entry,
+    over: Promise<void>,
+    members: readonly Member[] = this.#members,
+    before: Tally<Standing> = new Tally(0),
+  ): Promise<Tally<Standing>> {
+    const votes = await this.#ask<Standing, Tally<Standing>>(
+      {
+        ask: (node) => node.join({ ...entry, wait: false }),
+        decide: (tally) => {
+          const all = before.plus(tally)
+          return this.#by(all, isHeld) || !this.#possible(all, isHeld) ? all : undefined
+        },
+        late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
+        enough: this.#most - before.answers.size,
+      },
+      members,
+    )
     for (const [member, standing] of votes.answers) this.#notice(member, standing)
     return votes
+  }
+
+  /** Many want the name: one node lets one pass, and only that one asks the others. Else each gets a few, and nobody enough. */
+  async #voteInTurn(entry: Entry, over: Promise<void>): Promise<Tally<Standing>> {
+    const gate = this.#members.find((member) => member.well && !member.overdue) ?? this.#members[0]!
+    const others = this.#members.filter((member) => member !== gate)
+    const first = await this.#ask<Standing, Tally<Standing>>(
+      {
+        ask: (node) => node.join({ ...entry, wait: false }),
+        decide: whole,
+        late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
+      },
+      [gate],
+    )
+    const answer = first.answers.get(gate)
+    if (answer?.state === 'refused' && answer.reason === 'held') return first
+    return this.#vote(entry, over, others, first)
   }
 
   #straggler(member: Member, entry: Entry, standing: Standing | undefined): void {

@@ -17,6 +17,8 @@ export class Member {
   /** How people know it: `host:port`. */
   readonly label: string
   readonly #clocks: Clocks
+  /** Whether its last answer was one. */
+  well = true
   #owed = 0
   #owesUntil = 0
 
@@ -48,6 +50,16 @@ export class Tally<T> {
 
   constructor(open: number) {
     this.open = open
+  }
+
+  /** Together with what others have been heard to say. */
+  plus(others: Tally<T>): Tally<T> {
+    const all = new Tally<T>(this.open + others.open)
+    for (const { answers, failures } of [this, others]) {
+      for (const [member, answer] of answers) all.answers.set(member, answer)
+      for (const [member, failure] of failures) all.failures.set(member, failure)
+    }
+    return all
   }
 
   /** How many answered like this. */
@@ -136,6 +148,7 @@ class Poll<T, D> {
 
   #hear(member: Member, answer: T | undefined, error?: unknown): void {
     this.#pending.delete(member)
+    member.well = answer !== undefined
     if (this.#decided || this.#tally.failures.has(member)) this.#question.late?.(member, answer)
     else if (answer === undefined) this.#fail(member, error)
     else {
