@@ -84,7 +84,7 @@ test('a majority is away: nobody is granted, holders lose their leases at their 
   nodes.freeze(0)
   nodes.freeze(2)
   await expect.poll(() => lease.state, { timeout: 20_000 }).toBe('lost')
-  await expect(holder.acquire('c', { wait: '1s' })).rejects.toThrow()
+  await expect(holder.acquire('c', { wait: '1s' })).rejects.toMatchObject({ code: 'WAIT_TIMEOUT' })
   const before = turns.served.reduce((sum, each) => sum + each, 0)
   await expect.poll(() => turns.codes.size, { timeout: 60_000 }).toBeGreaterThan(0)
   // What had its answers before the fault may still have been served.
