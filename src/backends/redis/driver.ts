@@ -8,12 +8,13 @@ import type { Location } from './url.ts'
 
 /**
  * Never send again by itself what was on its way when a connection broke: it may have been carried out, and who asked
- * decides. Never wait for ever.
+ * decides. Never wait for ever. With more than 0 retries a request, what was on its way would be forgotten in silence: it
+ * is neither sent again nor rejected, and whoever asked would wait for its time limit.
  */
 const CAREFUL = {
   lazyConnect: true,
   autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 1,
+  maxRetriesPerRequest: 0,
   connectTimeout: 5000,
   retryStrategy: (tries: number): number => Math.min(20 * 2 ** tries, 1000),
 } as const
