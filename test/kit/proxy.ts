@@ -5,47 +5,45 @@ import { connect, createServer } from 'node:net'
 
 /** `up`: from the client to the server; `down`: back. */
 export type Way = 'up' | 'down' | 'both'
+type OneWay = 'up' | 'down'
 
 interface Wire {
   readonly client: Socket
   readonly server: Socket
+  /** Whether what is said on it in this direction is kept back. */
+  readonly silent: Record<OneWay, boolean>
+  /** When what was said last arrives: a later piece never overtakes it. */
+  readonly arrivesAt: Record<OneWay, number>
+  /** The client has hung up; what it had said before is still on its way. */
+  orphan: boolean
 }
 
 export class Proxy {
   readonly port: number
   readonly #listener: Server
-  readonly #wires: Set<Wire>
+  readonly #wires = new Set<Wire>()
+  #target: number
   /** Whether what is said in this direction arrives. */
   readonly #silent = { up: false, down: false }
   readonly #delayMs = { up: 0, down: 0 }
+  #jitter = 0
+  /** What is said in this direction and matches is the first that does not arrive on its wire. */
+  #stalls: { readonly way: OneWay; readonly sign: RegExp; readonly met: () => void } | undefined
   /** What was said while it was silent, in order; it arrives when it is healed, as after a lost route. */
   readonly #kept: (() => void)[] = []
 
-  private constructor(port: number, listener: Server, wires: Set<Wire>) {
-    this.port = port
+  private constructor(target: number, listener: Server) {
+    this.port = (listener.address() as { port: number }).port
+    this.#target = target
     this.#listener = listener
-    this.#wires = wires
+    listener.on('connection', (client) => this.#take(client))
   }
 
   static async start(targetPort: number): Promise<Proxy> {
-    const wires = new Set<Wire>()
-    const listener = createServer((client) => {
-      const server = connect(targetPort, '127.0.0.1')
-      const wire = { client, server }
-      wires.add(wire)
-      const end = (): void => {
-        wires.delete(wire)
-        client.destroy()
-        server.destroy()
-      }
-      for (const socket of [client, server]) socket.on('error', end).on('close', end).setNoDelay(true)
-      client.on('data', (bytes) => proxy.#pass('up', server, bytes))
-      server.on('data', (bytes) => proxy.#pass('down', client, bytes))
-    })
+    const listener = createServer()
     listener.listen(0, '127.0.0.1')
     await once(listener, 'listening')
-    const proxy = new Proxy((listener.address() as { port: number }).port, listener, wires)
-    return proxy
+    return new Proxy(targetPort, listener)
   }
 
   /** Nothing arrives any more, and nobody is told: no end, no reset. */
@@ -54,8 +52,28 @@ export class Proxy {
     if (way !== 'up') this.#silent.down = true
   }
 
-  /** Every piece takes so much longer. */
-  slow(ms: number, way: Way = 'both'): void {
+  /**
+   * The next piece that matches, and all that follows it on its wire, does not arrive before it is healed. Other wires, also
+   * those that are made later, are as they were.
+   *
+   * @returns resolves when there was such a piece
+   */
+  stall(sign: RegExp, way: OneWay): Promise<void> {
+    return new Promise((met) => (this.#stalls = { way, sign, met }))
+  }
+
+  /** The client's side of stalled wires ends, so it connects anew; what it had said is still on its way. */
+  hangUp(): void {
+    for (const wire of this.#wires) {
+      if (!wire.silent.up && !wire.silent.down) continue
+      wire.orphan = true
+      wire.client.resetAndDestroy()
+    }
+  }
+
+  /** Every piece takes so much longer, give or take `jitter`: 0.5 for up to a half more or less. */
+  slow(ms: number, way: Way = 'both', jitter = 0): void {
+    this.#jitter = jitter
     if (way !== 'down') this.#delayMs.up = ms
     if (way !== 'up') this.#delayMs.down = ms
   }
@@ -64,7 +82,10 @@ export class Proxy {
   heal(): void {
     this.#silent.up = this.#silent.down = false
     this.#delayMs.up = this.#delayMs.down = 0
+    this.#stalls = undefined
+    for (const { silent } of this.#wires) silent.up = silent.down = false
     for (const arrive of this.#kept.splice(0)) arrive()
+    for (const { orphan, server } of this.#wires) if (orphan) server.end()
   }
 
   /** All connections end with a reset; new ones are taken. */
@@ -73,6 +94,12 @@ export class Proxy {
       client.resetAndDestroy()
       server.destroy()
     }
+  }
+
+  /** From now on it leads to another server. */
+  leadTo(targetPort: number): void {
+    this.#target = targetPort
+    this.reset()
   }
 
   async end(): Promise<void> {
@@ -84,10 +111,41 @@ export class Proxy {
     await once(this.#listener, 'close')
   }
 
-  #pass(way: 'up' | 'down', to: Socket, bytes: Buffer): void {
+  #take(client: Socket): void {
+    const server = connect(this.#target, '127.0.0.1')
+    const wire: Wire = {
+      client,
+      server,
+      silent: { up: false, down: false },
+      arrivesAt: { up: 0, down: 0 },
+      orphan: false,
+    }
+    this.#wires.add(wire)
+    const end = (): void => {
+      this.#wires.delete(wire)
+      client.destroy()
+      server.destroy()
+    }
+    const hungUp = (): void => void (wire.orphan || end())
+    client.on('error', hungUp).on('close', hungUp).setNoDelay(true)
+    server.on('error', end).on('close', end).setNoDelay(true)
+    client.on('data', (bytes) => this.#pass('up', wire, bytes))
+    server.on('data', (bytes) => this.#pass('down', wire, bytes))
+  }
+
+  #pass(way: OneWay, wire: Wire, bytes: Buffer): void {
+    const to = way === 'up' ? wire.server : wire.client
     const arrive = (): void => void (to.writable && to.write(bytes))
-    if (this.#silent[way]) this.#kept.push(arrive)
-    else if (this.#delayMs[way] > 0) setTimeout(arrive, this.#delayMs[way])
+    if (this.#stalls?.way === way && this.#stalls.sign.test(bytes.toString('latin1'))) {
+      wire.silent[way] = true
+      this.#stalls.met()
+      this.#stalls = undefined
+    }
+    if (this.#silent[way] || wire.silent[way]) return void this.#kept.push(arrive)
+    const now = performance.now()
+    const delayMs = this.#delayMs[way] * (1 + this.#jitter * (2 * Math.random() - 1))
+    wire.arrivesAt[way] = Math.max(wire.arrivesAt[way], now + delayMs)
+    if (wire.arrivesAt[way] > now) setTimeout(arrive, wire.arrivesAt[way] - now)
     else arrive()
   }
 }
