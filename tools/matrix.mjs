@@ -1,8 +1,9 @@
 /**
- * Runs the tests with every Node of tools/nodes, and prints a table. Expects a built dist/. HOLDFAST_MATRIX=1 tells the tests
- * that here they may take longer.
+ * Runs the tests with every Node of tools/nodes, then the faults of Redis once more through each client and topology, and
+ * prints a table. Expects a built dist/. HOLDFAST_MATRIX=1
+ * tells the tests that here they may take longer. Words on the command line choose rows: those whose name has one of them in it.
  *
- * A Node that finished green is not asked again until a file of the project changes: what was green is kept in
+ * A row that finished green is not asked again until a file of the project changes: what was green is kept in
  * .matrix.json, under a hash of everything git would commit now. Delete that file to start anew.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -17,18 +18,38 @@ const memory = join(root, '.matrix.json')
 const names = Object.keys(JSON.parse(readFileSync(join(nodes, 'package.json'), 'utf8')).dependencies)
 const binary = (name) => join(nodes, 'node_modules', name, 'bin/node')
 
-if (!names.every((name) => existsSync(binary(name)))) {
-  execFileSync('npm', ['ci', '--prefix', nodes], { cwd: nodes, stdio: 'inherit' })
-}
+/** What is done to processes and to the server; on wires only where there is one of ours. */
+const wired = ['test/redis/faults']
+const wireless = ['test/redis/faults/processes', 'test/redis/faults/servers']
+const faults = [
+  { name: 'faults: ioredis 5', env: { HOLDFAST_REDIS_CLIENT: 'ioredis5' }, files: wired },
+  { name: 'faults: ioredis 6 of the user', env: { HOLDFAST_REDIS_CLIENT: 'ioredis' }, files: wired },
+  { name: 'faults: node-redis 6', env: { HOLDFAST_REDIS_CLIENT: 'redis' }, files: wired },
+  { name: 'faults: node-redis 5', env: { HOLDFAST_REDIS_CLIENT: 'redis5' }, files: wired },
+  { name: 'faults: sentinel', env: { HOLDFAST_REDIS_TOPOLOGY: 'sentinel' }, files: wireless },
+  { name: 'faults: cluster', env: { HOLDFAST_REDIS_TOPOLOGY: 'cluster' }, files: wireless },
+  { name: 'faults: ten times as long', env: { HOLDFAST_LONG: '1' }, files: [...wired, 'test/redis/forgotten'] },
+]
+
+const rowsOfNodes = names.map((name) => ({ name, node: () => binary(name), env: {}, files: [] }))
+const rowsOfFaults = faults.map((row) => ({ ...row, node: () => process.execPath }))
+const chosen = process.argv.slice(2)
+const wanted = [...rowsOfNodes, ...rowsOfFaults].filter(
+  ({ name }) => chosen.length === 0 || chosen.some((word) => name.includes(word)),
+)
+
+const isMissing = ({ name }) => names.includes(name) && !existsSync(binary(name))
+if (wanted.some(isMissing)) execFileSync('npm', ['ci', '--prefix', nodes], { cwd: nodes, stdio: 'inherit' })
 
 const tree = treeHash()
-const rows = names.map((name) => {
-  const version = execFileSync(binary(name), ['-v'], { encoding: 'utf8' }).trim()
-  if (green().includes(version)) return { name, version, result: 'passed before' }
+const rows = wanted.map(({ name, node, env, files }) => {
+  const version = execFileSync(node(), ['-v'], { encoding: 'utf8' }).trim()
+  const key = `${name} ${version}`
+  if (green().includes(key)) return { name, version, result: 'passed before' }
   console.log(`\n== ${name}: ${version}`)
   const startedAt = performance.now()
-  const passed = runTests(binary(name))
-  if (passed) remember(version)
+  const passed = runTests(node(), env, files)
+  if (passed) remember(key)
   return {
     name,
     version,
@@ -41,16 +62,11 @@ console.log()
 console.table(Object.fromEntries(rows.map(({ name, ...row }) => [name, row])))
 process.exitCode = rows.some(({ result }) => result === 'failed') ? 1 : 0
 
-function runTests(node) {
+function runTests(node, more, files) {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const PATH = [dirname(node), process.env.PATH].join(delimiter)
-  return (
-    spawnSync(node, [vitest, 'run'], {
-      cwd: root,
-      stdio: 'inherit',
-      env: { ...process.env, PATH, HOLDFAST_MATRIX: '1' },
-    }).status === 0
-  )
+  const env = { ...process.env, HOLDFAST_MATRIX: '1', ...more, PATH }
+  return spawnSync(node, [vitest, 'run', ...files], { cwd: root, stdio: 'inherit', env }).status === 0
 }
 
 function green() {
@@ -58,9 +74,9 @@ function green() {
   return kept.tree === tree ? kept.green : []
 }
 
-function remember(version) {
+function remember(key) {
   // Whoever changed a file while the tests ran has tested neither the old tree nor the new one.
-  if (treeHash() === tree) writeFileSync(memory, JSON.stringify({ tree, green: [...green(), version] }))
+  if (treeHash() === tree) writeFileSync(memory, JSON.stringify({ tree, green: [...green(), key] }))
 }
 
 /** The tree git would commit if everything were added; written to a folder of its own, so git notices nothing. */

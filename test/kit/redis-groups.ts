@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { Proxy } from './proxy.ts'
+import type { ServerSetting } from './redis.ts'
 import { RedisServer, freePort } from './redis.ts'
 
 const SLOTS = 16_384
@@ -62,6 +63,33 @@ export class ReplicaGroup {
   }
 }
 
+/** One server that holds everything, and how it is found. */
+export interface Topology {
+  readonly server: RedisServer
+  readonly url: string
+  end(): Promise<void>
+}
+
+/** A primary without replicas under one sentinel. */
+export async function behindSentinel(setting: ServerSetting = {}, ...words: string[]): Promise<Topology> {
+  const server = await RedisServer.startWith(setting, ...words)
+  const sentinel = await RedisServer.sentinel('main', server.port)
+  const end = async (): Promise<void> => void (await Promise.all([sentinel.end(), server.end()]))
+  return { server, url: `redis+sentinel://127.0.0.1:${sentinel.port}/main`, end }
+}
+
+/** A cluster whose only node has all slots. */
+export async function clusterOfOne(setting: ServerSetting = {}, ...words: string[]): Promise<Topology> {
+  const bus = String(await freePort())
+  const clustered = ['--cluster-enabled', 'yes', '--cluster-port', bus, '--cluster-announce-ip', '127.0.0.1']
+  const server = await RedisServer.startWith(setting, ...clustered, ...words)
+  await ask(server.port, 'CLUSTER', 'ADDSLOTSRANGE', '0', String(SLOTS - 1))
+  const serves = async (): Promise<boolean> =>
+    String(await ask(server.port, 'CLUSTER', 'INFO')).includes('cluster_state:ok')
+  await eventually('cluster of one', serves)
+  return { server, url: `redis+cluster://127.0.0.1:${server.port}`, end: () => server.end() }
+}
+
 /** One primary, two replicas, three sentinels that know it as `main`. */
 export class SentinelGroup {
   readonly #servers: readonly RedisServer[]
@@ -90,14 +118,14 @@ export class SentinelGroup {
     return `redis+sentinel://${this.#sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`
   }
 
-  async #primary(): Promise<RedisServer> {
+  async primary(): Promise<RedisServer> {
     const port = await this.#primaryPort()
     return this.#servers.find((server) => server.port === port)!
   }
 
   /** The primary dies, and one of its replicas is made primary. */
   async failOver(): Promise<void> {
-    const old = await this.#primary()
+    const old = await this.primary()
     await old.kill()
     await eventually('another primary', async () => (await this.#primaryPort()) !== old.port)
   }

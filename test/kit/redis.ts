@@ -11,30 +11,49 @@ import { createInterface } from 'node:readline'
 /** How often to look for another port when somebody else was quicker. */
 const PORTS_TRIED = 5
 
+export interface ServerSetting {
+  /** Beside what there is: for clocks that a test turns. */
+  readonly env?: NodeJS.ProcessEnv
+  /** Where it writes; the test removes it. */
+  readonly directory?: string
+}
+
 export class RedisServer {
   readonly port: number
   readonly #directory: string
   readonly #words: readonly string[]
+  readonly #env: NodeJS.ProcessEnv
   #process: ChildProcess
 
-  private constructor(port: number, directory: string, words: readonly string[], process: ChildProcess) {
+  private constructor(
+    port: number,
+    directory: string,
+    words: readonly string[],
+    env: NodeJS.ProcessEnv,
+    process: ChildProcess,
+  ) {
     this.port = port
     this.#directory = directory
     this.#words = words
+    this.#env = env
     this.#process = process
   }
 
   /** @param args of `redis-server`, after ours */
   static start(...args: string[]): Promise<RedisServer> {
-    return RedisServer.#launch((port, directory) => {
-      const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '']
-      return [...own, ...args]
+    return RedisServer.startWith({}, ...args)
+  }
+
+  static startWith({ env = {}, directory }: ServerSetting, ...args: string[]): Promise<RedisServer> {
+    return RedisServer.#launch(env, (port, own) => {
+      const words = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory ?? own, '--save', '']
+      return [...words, ...args]
     })
   }
 
   /** One that watches a primary, and knows it by a name. `password` is the primary's. */
   static sentinel(name: string, primaryPort: number, password?: string): Promise<RedisServer> {
-    return RedisServer.#launch((port, directory) => {
+    return RedisServer.#launch({}, (port, directory) => {
       const lines = [
         `port ${port}`,
         'bind 127.0.0.1',
@@ -51,13 +70,16 @@ export class RedisServer {
     })
   }
 
-  static async #launch(wordsFor: (port: number, directory: string) => string[]): Promise<RedisServer> {
+  static async #launch(
+    env: NodeJS.ProcessEnv,
+    wordsFor: (port: number, directory: string) => string[],
+  ): Promise<RedisServer> {
     const directory = mkdtempSync(join(tmpdir(), 'holdfast-redis-'))
     for (let tried = 1; ; tried += 1) {
       const port = await freePort()
       const words = wordsFor(port, directory)
       try {
-        return new RedisServer(port, directory, words, await launch(words))
+        return new RedisServer(port, directory, words, env, await launch(words, env))
       } catch (error) {
         if (tried === PORTS_TRIED) throw error
       }
@@ -87,7 +109,7 @@ export class RedisServer {
 
   /** On the same port, with what is on disk. */
   async start(): Promise<void> {
-    this.#process = await launch(this.#words)
+    this.#process = await launch(this.#words, this.#env)
   }
 
   async end(): Promise<void> {
@@ -96,8 +118,8 @@ export class RedisServer {
   }
 }
 
-async function launch(words: readonly string[]): Promise<ChildProcess> {
-  const server = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'inherit'] })
+async function launch(words: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+  const server = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } })
   // Should this process die in the middle of a test, no server stays behind.
   const endIt = (): void => void server.kill('SIGKILL')
   process.once('exit', endIt)

@@ -11,6 +11,10 @@ import * as file from '../../dist/backends/file/index.js'
 import * as holdfast from '../../dist/index.js'
 import type { Mode, Note } from '../../dist/verify/history.js'
 import { FileRecorder } from '../../dist/verify/history.js'
+import type { Client } from './clients.ts'
+import { clientAt } from './clients.ts'
+import { countTimers } from './live-timers.ts'
+import { Visits } from './visits.ts'
 
 /** How a worker is set up; its only argument, as JSON. */
 export interface Setup {
@@ -19,6 +23,8 @@ export interface Setup {
   readonly url: string
   readonly options: holdfast.ConnectOptions
   readonly history: string
+  /** A client of the user's own that the URL is opened with, by the name of its package here. */
+  readonly client?: string
 }
 
 /** A lease whose fate is written down. */
@@ -45,6 +51,29 @@ export interface Sections {
   readonly options?: holdfast.AcquireOptions
 }
 
+export interface Rounds {
+  readonly name: string
+  /** Where the registers are. */
+  readonly registers: string
+  readonly options?: holdfast.AcquireOptions
+}
+
+export interface Leaving {
+  readonly timers: number
+  readonly warnings: readonly string[]
+}
+
+/** What came of a round: its write was taken by the fenced register, or refused; or the code with which it asked in vain. */
+export type Round = 'written' | 'refused' | (string & {})
+
+/** The last appointment of a session, which keeps nobody alive and does nothing when it comes. */
+const LAST_TIMERS = 1
+/** ioredis gives a socket 2 s to close. */
+const TIMERS_END_MS = 5000
+
+/** Who asked in vain asks again after this. */
+const AGAIN_MS = 20
+
 const EXCLUSIVE: Shape = { mode: 'exclusive', weight: holdfast.WHOLE, capacity: holdfast.WHOLE }
 
 /** What a test's function finds in the process where it runs. */
@@ -62,22 +91,38 @@ export class Stage {
   enough = false
   /** Called inside of each section. */
   inside: () => void | Promise<void> = () => {}
+  /** How many rounds have ended with a write that the fenced register took. */
+  written = 0
 
   readonly #recorder: FileRecorder
+  #left = false
+  readonly #client: Client | undefined
+  readonly #timers: () => number
+  /** Of listeners that are never taken away, for example. */
+  readonly #warnings: string[] = []
+  #visits: Promise<Visits> | undefined
   /** The grants whose renewals are to be written down, by name and fence. */
   readonly #granted = new Map<string, string>()
   #holdCount = 0
 
-  constructor({ process, url, options, history }: Setup) {
+  constructor({ process, url, options, history }: Setup, client: Client | undefined, timers: () => number) {
     this.process = process
     this.url = url
     this.#recorder = new FileRecorder(history, machineNow)
-    this.locks = holdfast.connect(url, options)
+    this.#client = client
+    this.#timers = timers
+    globalThis.process.on('warning', ({ name, message }) => this.#warnings.push(`${name}: ${message}`))
+    this.locks = holdfast.connect(client?.client ?? url, options)
     subscribe('holdfast:renew', (message) => {
       const { name, fence, remainingMs } = message as holdfast.HoldfastEvents['holdfast:renew']
       const hold = this.#granted.get(`${fence} ${name}`)
       if (hold !== undefined) this.note({ kind: 'deadline', hold, until: machineNow() + remainingMs })
     })
+  }
+
+  /** It has let go of everything. */
+  get left(): boolean {
+    return this.#left
   }
 
   /** On the scale of the history. */
@@ -188,6 +233,64 @@ export class Stage {
     }
   }
 
+  /**
+   * Acquire, read both registers, be `inside`, write to both, release. It asks whether it still holds, which is written
+   * down, and writes all the same, as code does that was stopped between the two.
+   */
+  async round({ name, registers, options = {} }: Rounds): Promise<Round> {
+    this.#visits ??= Visits.open(registers)
+    const visits = await this.#visits
+    let hold: Hold
+    try {
+      hold = await this.acquire(name, options)
+    } catch (error) {
+      return String((error as { code?: unknown }).code)
+    }
+    const visitor = {
+      process: this.process,
+      hold: hold.id,
+      fence: Number(hold.lease.fence),
+      mode: 'exclusive',
+    } as const
+    const read = await visits.read(visitor)
+    await this.inside()
+    try {
+      hold.check()
+    } catch {
+      // Too late, and the fenced register will say so.
+    }
+    const [fenced] = await visits.write(visitor, read)
+    await hold.release()
+    // Another round may have begun to hold the name since.
+    if (this.holds.get(name) === hold) this.holds.delete(name)
+    if (!fenced.accepted) return 'refused'
+    this.written += 1
+    return 'written'
+  }
+
+  /** Rounds, one after the other, until there have been `enough`. Answers with what codes it asked in vain. */
+  async rounds(rounds: Rounds): Promise<string[]> {
+    const codes = new Set<string>()
+    while (!this.enough) {
+      const came = await this.round(rounds)
+      if (came === 'written' || came === 'refused') continue
+      codes.add(came)
+      await new Promise((resolve) => void setTimeout(resolve, AGAIN_MS))
+    }
+    return [...codes]
+  }
+
+  /** Let go of everything, and answer what is left of timers after a while, and what Node has warned of. */
+  async letGo(): Promise<Leaving> {
+    await this.locks.close()
+    if (!this.#left) await this.#client?.end()
+    this.#left = true
+    ;(await this.#visits)?.end()
+    const left = (): number => Math.max(0, this.#timers() - LAST_TIMERS)
+    for (const limit = machineNow() + TIMERS_END_MS; left() > 0 && machineNow() < limit;) await turn()
+    return { timers: left(), warnings: this.#warnings }
+  }
+
   /** Stand still, as a long computation does: neither timers nor sockets get their turn. */
   block(ms: number): void {
     const until = machineNow() + ms
@@ -218,9 +321,14 @@ interface Call {
   readonly word: unknown
 }
 
+/** How long a worker that has let go of everything may live on. */
+const LINGERS_MS = 10_000
+
 /** Serve the calls of a test until it is gone. */
-function serve(setup: Setup): void {
-  const stage = new Stage(setup)
+async function serve(setup: Setup): Promise<void> {
+  const timers = countTimers()
+  const client = setup.client === undefined ? undefined : await clientAt(setup.client, setup.url)
+  const stage = new Stage(setup, client, timers)
   const say = (message: object): void =>
     // A fence is below 2^53, so it is a number where JSON knows no other.
     void process.stdout.write(
@@ -241,9 +349,16 @@ function serve(setup: Setup): void {
         },
       )
   })
-  lines.on('close', () => process.exit())
+  // A test that is over ends its workers. One that was told to leave must end by itself, if nothing of it is left.
+  lines.on('close', () => {
+    if (!stage.left) process.exit()
+    setTimeout(() => {
+      console.error(`it does not end: ${process.getActiveResourcesInfo().join(', ')}`)
+      process.exit(1)
+    }, LINGERS_MS).unref()
+  })
   say({ pid: process.pid })
 }
 
 const setup = process.argv[2]
-if (setup !== undefined && process.argv[1]?.endsWith('worker.ts')) serve(JSON.parse(setup) as Setup)
+if (setup !== undefined && process.argv[1]?.endsWith('worker.ts')) void serve(JSON.parse(setup) as Setup)

@@ -19,7 +19,7 @@ import { onTestFinished } from 'vitest'
 import type { ConnectOptions } from '../../src/index.ts'
 import type { Event, History } from '../../src/verify/history.ts'
 import { historyOf, readEvents } from '../../src/verify/history.ts'
-import type { Setup, Stage } from './worker.ts'
+import type { Leaving, Setup, Stage } from './worker.ts'
 import { machineNow, readNumber } from './worker.ts'
 
 const PROGRAM = fileURLToPath(new URL('worker.ts', import.meta.url))
@@ -33,6 +33,10 @@ export interface WorkerOptions {
   /** Arguments of Node. */
   readonly node?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
+  /** A client that it opens the URL with, by the name of its package here. */
+  readonly client?: string
+  /** What the machine's clock shows when that of the process shows `at`, if it has clocks of its own. */
+  readonly machineTime?: (at: number) => number
 }
 
 /** A worker is gone: by `kill`, or by itself, which is an error of its own. */
@@ -65,6 +69,7 @@ export class Crew {
   readonly #connect: Omit<ConnectOptions, 'runtime'>
   /** What was done to the processes. */
   readonly #events: Event[] = []
+  readonly #machineTimes = new Map<string, (at: number) => number>()
   readonly #directory = scratchDirectory()
 
   constructor(url: string, connect: WorkerOptions['connect'] = {}) {
@@ -75,7 +80,9 @@ export class Crew {
   async start(options: WorkerOptions = {}): Promise<Worker> {
     const process = `w${this.workers.length + 1}`
     const history = join(this.#directory, `${process}.ndjson`)
-    const setup = { process, url: this.url, ...options, options: { ...this.#connect, ...options.connect }, history }
+    const { machineTime, ...rest } = options
+    if (machineTime) this.#machineTimes.set(process, machineTime)
+    const setup = { process, url: this.url, ...rest, options: { ...this.#connect, ...options.connect }, history }
     closeSync(openSync(history, 'a'))
     const worker = new Worker(setup, options, (event) => this.#events.push(event))
     this.workers.push(worker)
@@ -91,12 +98,24 @@ export class Crew {
   history(more: readonly Event[] = []): History {
     const paths = this.workers.map(({ name }) => join(this.#directory, `${name}.ndjson`))
     const events = [
-      ...readEvents(paths),
+      ...readEvents(paths).map((event) => this.#onMachineTime(event)),
       ...this.#events,
       ...more,
       { kind: 'end', process: 'test', at: machineNow() } as const,
     ]
     return historyOf(events.sort((a, b) => a.at - b.at))
+  }
+
+  #onMachineTime(event: Event): Event {
+    const machineTime = this.#machineTimes.get(event.process)
+    if (!machineTime) return event
+    const until = 'until' in event ? { until: machineTime(event.until) } : {}
+    return { ...event, at: machineTime(event.at), ...until }
+  }
+
+  /** For what belongs to the crew: sockets and files. */
+  get directory(): string {
+    return this.#directory
   }
 
   /** A file with a number in it, for `sections`. */
@@ -149,7 +168,10 @@ export class Worker {
     const strip = process.features.typescript ? [] : ['--experimental-strip-types']
     const node = [process.execPath, '--no-warnings', ...strip, ...(options.node ?? []), PROGRAM]
     const [command, ...words] = [...(options.under ?? []), ...node, JSON.stringify(setup)]
-    this.#child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'], env: options.env ?? process.env })
+    this.#child = spawn(command, words, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: options.env ?? process.env,
+    })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     // A command that is refused by a dying process is answered by its end.
     this.#child.stdin!.on('error', () => {})
@@ -217,12 +239,22 @@ export class Worker {
     await this.exited
   }
 
-  /** Close the locks, and end as a program does that has nothing left to do. */
+  /** Close the locks, and whatever else is open. Answers what is left, and lives on. */
+  letGo(): Promise<Leaving> {
+    return this.do((stage) => stage.letGo())
+  }
+
+  /**
+   * Close the locks, and end as a program does that has nothing left to do.
+   *
+   * @throws WorkerGone if something kept it alive
+   */
   async leave(): Promise<void> {
-    await this.do(({ locks }) => locks.close())
+    await this.letGo()
     this.#killed = true
     this.#child.stdin!.end()
     await this.exited
+    if (this.#child.exitCode !== 0) throw new WorkerGone(`${this.name} did not end by itself: ${this.#stderr}`)
   }
 
   #signal(signal: NodeJS.Signals): void {

@@ -1,4 +1,4 @@
-/** What goes wrong with a server and on the way to it, and what comes of a lock meanwhile. */
+/** What a server may say, or keep, that is not as it should be. What goes wrong with it and on the way to it: `faults/`. */
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -41,23 +41,6 @@ async function lossOf(lease: Lease): Promise<string> {
   return (lease.signal.reason as { reason: string }).reason
 }
 
-test('SCRIPT FLUSH: the scripts are told again', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x')
-  await admin.script('FLUSH')
-  await lease.renew()
-  expect(await lease.release()).toBe('released')
-})
-
-test('FLUSHALL: the holder is told at its next renewal, and the next fence is larger', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x', { ttl: '3s' })
-  await admin.flushall()
-  expect(await lossOf(lease)).toBe('gone')
-  const next = await locks.acquire('x')
-  expect(next.fence).toBeGreaterThan(lease.fence)
-})
-
 test('a queue of which a part is gone counts as gone', async () => {
   const locks = locksAt(server.port)
   const lease = await locks.acquire('x', { ttl: '3s' })
@@ -68,104 +51,12 @@ test('a queue of which a part is gone counts as gone', async () => {
   expect((await waiter).fence).toBeGreaterThan(lease.fence)
 })
 
-test('a key that others have overwritten: an error that says so, and the lease ends by its deadline', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x', { ttl: '1s' })
-  await admin.del('holdfast:{lock:x}')
-  await admin.lpush('holdfast:{lock:x}', 'mine')
-  await expect(locks.tryAcquire('x')).rejects.toMatchObject({ code: 'STORE_DAMAGED' })
-  expect(await lossOf(lease)).toBe('expired')
-  await locks.run('y', async () => {})
-})
-
 test('a queue of another format is refused, and its neighbours are not', async () => {
   const locks = locksAt(server.port)
   await admin.set('holdfast:{lock:x}', Buffer.from([0x07, 0x01]))
   const [x, y] = await Promise.allSettled([locks.tryAcquire('x'), locks.tryAcquire('y')])
   expect(x).toMatchObject({ status: 'rejected', reason: { code: 'STORE_VERSION' } })
   expect(y.status).toBe('fulfilled')
-})
-
-test('a full memory: nothing new is granted, what is held can be renewed and released, and passes on', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x', { ttl: '2s' })
-  const waiter = locks.acquire('x')
-  await expect.poll(async () => (await locks.inspect('x'))?.waiters.length).toBe(1)
-  await admin.config('SET', 'maxmemory', '1')
-  await expect(locks.tryAcquire('y')).rejects.toMatchObject({ code: 'STORE_FULL' })
-  await sleep(2500)
-  expect(lease.state).toBe('held')
-  expect(await lease.release()).toBe('released')
-  expect(await (await waiter).release()).toBe('released')
-  await admin.config('SET', 'maxmemory', '0')
-  await (await locks.acquire('y')).release()
-})
-
-test('a server that is killed and comes back empty: the holder is told, and the next fence is larger', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x', { ttl: '3s' })
-  await server.kill()
-  await server.start()
-  expect(await lossOf(lease)).toBe('gone')
-  const next = await locks.acquire('x')
-  expect(next.fence).toBeGreaterThan(lease.fence)
-})
-
-test('connections that are reset again and again end no lease', async () => {
-  const [locks, proxy] = await wired()
-  const lease = await locks.acquire('x', { ttl: '3s' })
-  for (let n = 0; n < 40; n += 1) {
-    proxy.reset()
-    await sleep(100)
-  }
-  expect(lease.state).not.toBe('gone')
-  await expect.poll(() => lease.state).toBe('held')
-  expect(await lease.release()).toBe('released')
-})
-
-test('the connection for messages is lost: a waiter is served all the same', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x')
-  const waiter = locks.acquire('x')
-  await expect.poll(async () => (await locks.inspect('x'))?.waiters.length).toBe(1)
-  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
-  await lease.release()
-  await (await waiter).release()
-})
-
-test('silence in both directions: the lease ends in time by the clock of its holder, and another holds after that', async () => {
-  const [locks, proxy] = await wired()
-  const others = locksAt(server.port)
-  const lease = await locks.acquire('x', { ttl: '2s' })
-  const waiter = others.acquire('x')
-  proxy.silence()
-  expect(await lossOf(lease)).toBe('expired')
-  const lostAt = performance.now()
-  const next = await waiter
-  expect(performance.now()).toBeGreaterThanOrEqual(lostAt)
-  expect(next.fence).toBeGreaterThan(lease.fence)
-})
-
-test('a server that stands still for longer than the ttl: the lease has ended before it answers', async () => {
-  const locks = locksAt(server.port)
-  const lease = await locks.acquire('x', { ttl: '1s' })
-  server.freeze()
-  expect(await lossOf(lease)).toBe('expired')
-  server.thaw()
-  expect(() => lease.assertHeld()).toThrow('the lease on "x"')
-  await (await locks.acquire('x')).release()
-})
-
-test.each([
-  ['whose answer is lost', 'down'],
-  ['that arrives when its sender has given up', 'up'],
-] as const)('an acquisition %s rejects, and leaves nobody in the queue', async (_, way) => {
-  const [locks, proxy] = await wired()
-  await (await locks.acquire('warm')).release()
-  proxy.silence(way)
-  await expect(locks.acquire('x')).rejects.toMatchObject({ code: 'UNREACHABLE' })
-  proxy.heal()
-  await (await locksAt(server.port).acquire('x', { wait: '10s' })).release()
 })
 
 test('a connection that is lost in the middle of an acquisition is told at once', async () => {

@@ -51,6 +51,16 @@ describe.each([
   })
 })
 
+test('whoever only looks at a cluster sees what is there', async () => {
+  const [locks, looking] = [connect(cluster.url), connect(cluster.url)]
+  onTestFinished(() => Promise.all([locks.close(), looking.close()]).then(() => {}))
+  await locks.acquire('seen')
+  expect((await looking.inspect('seen'))?.holders).toHaveLength(1)
+  const diagnosed = connect(cluster.url)
+  onTestFinished(() => diagnosed.close())
+  expect((await diagnosed.diagnose()).filter(({ subject }) => subject === 'version')).toHaveLength(3)
+})
+
 /** One section after the other, by several processes' worth of connections; what `meanwhile` does happens in the middle. */
 async function sections(open: () => Backend | string, meanwhile: () => Promise<void>): Promise<void> {
   const workers: Locks[] = Array.from({ length: WORKERS }, () => connect(open(), { ttl: TTL, requestTimeout: '2s' }))

@@ -116,7 +116,7 @@ function afterFirst(act: () => void): () => void {
 
 interface IoRedisConnection extends IoRedisLike {
   on(event: string, listener: (...args: never[]) => void): unknown
-  subscribe(channel: string): Promise<unknown>
+  subscribe(...channels: string[]): Promise<unknown>
   unsubscribe(channel: string): Promise<unknown>
   disconnect(): void
   duplicate(options?: object): unknown
@@ -160,33 +160,48 @@ class IoRedis implements Client {
     return this.#losses ? this.#losses.orLost(answer) : answer
   }
 
-  everywhere(command: string, ...args: string[]): Promise<unknown[]> {
-    const answers = Promise.all(this.#primaries().map((node) => node.call(command, ...args)))
+  async everywhere(command: string, ...args: string[]): Promise<unknown[]> {
+    const nodes = await this.#primaries()
+    const answers = Promise.all(nodes.map((node) => node.call(command, ...args)))
     return this.#losses ? this.#losses.orLost(answers) : answers
   }
 
   async *scan(pattern: string): AsyncGenerator<readonly string[]> {
     // A client may be set to put something before each key; it does not take it away from an answer.
     const { keyPrefix = '' } = this.#client.options ?? {}
-    for (const node of this.#primaries()) {
+    for (const node of await this.#primaries()) {
       for await (const keys of scanNode(keyPrefix + pattern, (command, ...args) => node.call(command, ...args)))
         yield keys.map((key) => key.slice(keyPrefix.length))
     }
   }
 
   async subscriber(events: SubscriberEvents): Promise<Subscriber> {
-    const connection = this.#client.duplicate() as IoRedisConnection
+    // A single one subscribes anew by itself, too, but nobody hears of it when that fails: an unhandled rejection.
+    const duplicate = this.cluster ? this.#client.duplicate() : this.#client.duplicate({ autoResubscribe: false })
+    const connection = duplicate as IoRedisConnection
+    const channels = new Set<string>()
+    const subscribeAgain = async (): Promise<void> => {
+      if (!this.cluster && channels.size > 0) await connection.subscribe(...channels)
+      events.reconnected()
+    }
     // Without a listener it is printed; what it means is that no messages come, for which there are timers.
     connection.on('error', () => {})
     connection.on('message', (channel: string, message: string) => events.message(channel, message))
     connection.on(
       'ready',
-      afterFirst(() => events.reconnected()),
+      // When it fails, the connection is lost once more, and the next one begins anew.
+      afterFirst(() => void subscribeAgain().catch(() => {})),
     )
     keepNobodyAlive(connection)
     return {
-      subscribe: async (channel) => void (await connection.subscribe(channel)),
-      unsubscribe: async (channel) => void (await connection.unsubscribe(channel)),
+      subscribe: async (channel) => {
+        channels.add(channel)
+        await connection.subscribe(channel)
+      },
+      unsubscribe: async (channel) => {
+        channels.delete(channel)
+        await connection.unsubscribe(channel)
+      },
       close: async () => connection.disconnect(),
     }
   }
@@ -204,8 +219,11 @@ class IoRedis implements Client {
     if (this.#losses) this.#client.disconnect()
   }
 
-  #primaries(): readonly IoRedisLike[] {
-    return this.#client.nodes?.('master') ?? [this.#client]
+  async #primaries(): Promise<readonly IoRedisLike[]> {
+    if (!this.#client.nodes) return [this.#client]
+    // Before anything was asked of it, a cluster knows no nodes.
+    if (this.#client.nodes('master').length === 0) await this.#client.call('PING')
+    return this.#client.nodes('master')
   }
 }
 

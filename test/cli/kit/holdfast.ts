@@ -60,14 +60,16 @@ export class Command {
   }
 }
 
-/** A folder with a store of its own. */
+/** A folder, and a coordinator: a store in that folder, unless it is said which. */
 export class Place {
   readonly dir = mkdtempSync(join(tmpdir(), 'holdfast-cli-'))
-  readonly url = `file:${this.dir}/store`
+  readonly url: string
   readonly #commands: Command[] = []
 
-  constructor() {
-    onTestFinished(async () => {
+  /** @param finished `onTestFinished` of the test, for one that runs beside others */
+  constructor(url?: string, finished: (end: () => Promise<void>) => void = onTestFinished) {
+    this.url = url ?? `file:${this.dir}/store`
+    finished(async () => {
       for (const command of this.#commands) command.kill('SIGCONT')
       for (const command of this.#commands) command.kill('SIGKILL')
       // What they ran ends with them, by their guardians.
