@@ -73,7 +73,9 @@ export class Worker {
   ask<T>(job: string, options: object = {}): Promise<T> {
     this.#last += 1
     const answer = this.#expect(this.#last)
-    this.child.send({ id: this.#last, job, options })
+    const call = this.#calls.get(this.#last)
+    // It may have ended meanwhile.
+    this.child.send({ id: this.#last, job, options }, (error) => error && call?.reject(error))
     return answer as Promise<T>
   }
 

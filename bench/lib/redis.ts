@@ -189,7 +189,8 @@ async function redisSemaphore({ port }: Place): Promise<Contestant> {
   const { Mutex } = peers('redis-semaphore') as { Mutex: new (client: unknown, key: string, options: object) => Mutex }
   const client = await ioRedis(port)
   const acquire = async (name: string, lockTimeout: number): Promise<Mutex> => {
-    const mutex = new Mutex(client, name, { lockTimeout, acquireTimeout: PATIENCE_MS })
+    // Whoever loses one would end with an unhandled rejection.
+    const mutex = new Mutex(client, name, { lockTimeout, acquireTimeout: PATIENCE_MS, onLockLost() {} })
     await mutex.acquire()
     return mutex
   }
