@@ -11,6 +11,7 @@ import { KILLED, NEXT, START, killed, next, start } from './lib/command.ts'
 import { W4, W7, crowd, death } from './lib/crowd.ts'
 import { ensurePeers, pinned } from './lib/peers.ts'
 import { QUEUE } from './lib/queue.ts'
+import { QUORUM } from './lib/quorum.ts'
 import type { Setup } from './lib/setup.ts'
 import type { Plan, Sheet } from './lib/sheet.ts'
 import { SPEED, speed } from './lib/speed.ts'
@@ -34,6 +35,7 @@ const all: readonly (readonly [Plan, (setup: Setup) => Promise<Sheet>])[] = [
   [W4, crowd],
   [W7, death],
   ...QUEUE,
+  ...QUORUM,
   [START, start],
   [NEXT, next],
   [KILLED, killed],
