@@ -3,7 +3,7 @@ import type { AcquireOptions, LeaseState } from '../../src/index.ts'
 import type { Proxy } from './proxy.ts'
 import type { Round, Rounds } from './worker.ts'
 import type { Worker } from './workers.ts'
-import { until } from './workers.ts'
+import { eventually } from './workers.ts'
 
 export const NAME = 'a'
 
@@ -55,7 +55,7 @@ export class Hand {
   /** Resolves with its fence when the round that it has begun is inside. */
   async entered(): Promise<number> {
     const isThere = (): Promise<boolean> => this.worker.do(({ kept }) => kept.has('go') || kept.has('came'))
-    await until(isThere, `the turn of ${this.worker.name}`)
+    await eventually(isThere, `the turn of ${this.worker.name}`)
     const seen = await this.worker.do(({ kept, holds }) =>
       kept.has('go') ? Number(holds.get('a')!.lease.fence) : (kept.get('came') as string),
     )
@@ -71,7 +71,7 @@ export class Hand {
   async waits(options: AcquireOptions = {}): Promise<void> {
     await this.begins(options)
     const came = (): Promise<string | undefined> => this.worker.do(({ kept }) => kept.get('came') as string | undefined)
-    await until(
+    await eventually(
       async () => (await this.#waiters()).includes(this.worker.pid) || (await came()) !== undefined,
       `${this.worker.name} in the queue`,
     )
@@ -101,7 +101,7 @@ export class Hand {
 
   /** Why it was lost; waits until it is. */
   async loss(): Promise<string> {
-    await until(async () => (await this.state()) === 'lost', `the loss of ${this.worker.name}`)
+    await eventually(async () => (await this.state()) === 'lost', `the loss of ${this.worker.name}`)
     return this.worker.do(({ holds }) => (holds.get('a')!.lease.signal.reason as { reason: string }).reason)
   }
 
@@ -133,6 +133,6 @@ export class Hand {
   /** So many rounds more. */
   async writes(more = 2): Promise<void> {
     const before = await this.written()
-    await until(async () => (await this.written()) >= before + more, `${more} rounds of ${this.worker.name}`)
+    await eventually(async () => (await this.written()) >= before + more, `${more} rounds of ${this.worker.name}`)
   }
 }

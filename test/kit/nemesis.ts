@@ -6,7 +6,7 @@ import { NAME } from './hand.ts'
 import type { Way } from './proxy.ts'
 import type { RedisServer } from './redis.ts'
 import { machineNow } from './worker.ts'
-import { until } from './workers.ts'
+import { eventually } from './workers.ts'
 
 /** The keys of the lock that all hands want. */
 const HEAD = `holdfast:{lock:${NAME}}`
@@ -115,7 +115,7 @@ export class Nemesis {
     this.#note('restart')
     await this.#server.kill()
     await this.#server.start()
-    await until(
+    await eventually(
       () =>
         this.#admin.exists('x').then(
           () => true,

@@ -21,7 +21,7 @@ import { RedisServer } from './redis.ts'
 import { Registers } from './registers.ts'
 import { machineNow } from './worker.ts'
 import type { WorkerOptions } from './workers.ts'
-import { Crew, until } from './workers.ts'
+import { Crew, eventually } from './workers.ts'
 
 /** Wide: two cores are shared by all processes and whatever else runs on the machine. */
 const BOUNDS = {
@@ -152,7 +152,7 @@ export class Scene {
       (await this.#locks.inspect(NAME))?.waiters.map(({ who }) => who.pid) ?? []
     // Whatever a test limits, it is not the time that a process takes to load its client and to connect.
     const warm = (): Promise<true> => worker.do(({ locks }) => locks.run('warm', () => true as const))
-    await until(() => warm().catch(() => false), 'a connection')
+    await eventually(() => warm().catch(() => false), 'a connection')
     const hand = new Hand(worker, wire, this.#registers.path, waiters)
     this.#hands.push(hand)
     return hand
@@ -226,7 +226,7 @@ export class Scene {
       for await (const { holders, waiters } of this.#locks.list()) count += holders.length + waiters.length
       return (entries = count)
     }
-    await until(async () => (await queues()) === 0, 'an empty queue')
+    await eventually(async () => (await queues()) === 0, 'an empty queue')
     await this.#locks.close()
     let subscriptions = NaN
     const others = async (): Promise<number> => {
@@ -236,7 +236,7 @@ export class Scene {
       const users = clients.split('\n').filter((line) => / flags=[NP] /.test(line) && !/ name=sentinel-/.test(line))
       return (subscriptions = channels.filter((each) => each.startsWith('holdfast')).length + users.length - 1)
     }
-    await until(async () => (await others()) === 0, 'the end of all connections')
+    await eventually(async () => (await others()) === 0, 'the end of all connections')
     for (const key of await this.#admin.keys('holdfast:*')) {
       const leftMs = await this.#admin.pttl(key)
       expect(leftMs, key).toBeGreaterThan(0)

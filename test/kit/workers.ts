@@ -291,9 +291,19 @@ export class Worker {
 }
 
 /** Wait for something that must come. Wide: it is there for machines that are slow, not for what is measured. */
-export async function until(check: () => boolean | Promise<boolean>, what = 'it', withinMs = 30_000): Promise<void> {
-  for (const limit = machineNow() + withinMs; machineNow() < limit; await sleep(2)) if (await check()) return
+export async function until(
+  check: () => boolean | Promise<boolean>,
+  what = 'it',
+  withinMs = 30_000,
+  everyMs = 2,
+): Promise<void> {
+  for (const limit = machineNow() + withinMs; machineNow() < limit; await sleep(everyMs)) if (await check()) return
   throw new Error(`${what} has not come within ${withinMs} ms: ${check.toString()}`)
+}
+
+/** The same, for many at once: it looks less often, and so leaves the machine to those who are looked at. */
+export function eventually(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  return until(check, what, 30_000, 20)
 }
 
 /** A directory of the test's own, in memory where there is such a place. */

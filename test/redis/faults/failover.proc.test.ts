@@ -5,14 +5,14 @@ import { Proxy } from '../../kit/proxy.ts'
 import { RedisServer } from '../../kit/redis.ts'
 import { SentinelGroup } from '../../kit/redis-groups.ts'
 import { test } from '../../kit/scene.ts'
-import { until } from '../../kit/workers.ts'
+import { eventually } from '../../kit/workers.ts'
 import { forgotten } from './forgotten.ts'
 
 /** A server that follows the one at `port`, and a connection to it. */
 async function replicaOf(port: number): Promise<readonly [RedisServer, Redis]> {
   const server = await RedisServer.start('--replicaof', '127.0.0.1', String(port))
   const admin = new Redis(server.port)
-  await until(async () => (await admin.info('replication')).includes('master_link_status:up'), 'a replica')
+  await eventually(async () => (await admin.info('replication')).includes('master_link_status:up'), 'a replica')
   return [server, admin]
 }
 
@@ -45,13 +45,16 @@ describe.concurrent('failover', () => {
     onTestFinished(() => replica.end())
     const fence = await holder.enters()
     const head = (at: Redis): Promise<string | null> => at.get('holdfast:{lock:a}')
-    await until(async () => (await head(admin)) === (await head(set.admin)), 'the lock on the replica')
+    await eventually(async () => (await head(admin)) === (await head(set.admin)), 'the lock on the replica')
     await admin.replicaof('NO', 'ONE')
     await set.nemesis.does('demoted', () => set.admin.replicaof('127.0.0.1', replica.port))
     expect(await other.fails({ wait: '2s' })).toBe('UNAVAILABLE')
     await set.nemesis.does('failover', () => set.leadTo(replica))
     admin.disconnect()
-    await until(() => other.worker.do(({ locks }) => locks.run('b', () => true).catch(() => false)), 'a new connection')
+    await eventually(
+      () => other.worker.do(({ locks }) => locks.run('b', () => true).catch(() => false)),
+      'a new connection',
+    )
     await other.waits()
     expect(await set.holder()).toBe(fence)
     expect(await holder.finishes()).toBe('written')

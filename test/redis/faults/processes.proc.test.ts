@@ -5,7 +5,7 @@ import { describe, expect } from 'vitest'
 import type { Granted, History } from '../../../src/verify/history.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import { NO_WIRE, test } from '../../kit/scene.ts'
-import { until } from '../../kit/workers.ts'
+import { eventually } from '../../kit/workers.ts'
 
 /** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
 const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
@@ -129,7 +129,7 @@ describe.concurrent('processes', () => {
     await holder.enters()
     await waiter.waits()
     await set.nemesis.pause(waiter)
-    await until(async () => (await set.locks.inspect('a'))?.waiters.length === 0, 'the end of its place')
+    await eventually(async () => (await set.locks.inspect('a'))?.waiters.length === 0, 'the end of its place')
     set.nemesis.resume(waiter)
     expect(await holder.finishes()).toBe('written')
     await waiter.entered()
@@ -148,7 +148,7 @@ describe.concurrent('processes', () => {
     await late.finishes()
     set.nemesis.silence(late, 'down')
     await late.begins()
-    await until(async () => (await set.holder()) !== undefined, 'the grant')
+    await eventually(async () => (await set.holder()) !== undefined, 'the grant')
     const fence = await set.holder()
     await set.nemesis.pause(late)
     // The answer is in its socket when it goes on.

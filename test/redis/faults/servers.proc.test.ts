@@ -10,7 +10,7 @@ import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import type { Hand } from '../../kit/hand.ts'
 import type { Scene } from '../../kit/scene.ts'
 import { test } from '../../kit/scene.ts'
-import { until } from '../../kit/workers.ts'
+import { eventually } from '../../kit/workers.ts'
 import { forgotten } from './forgotten.ts'
 
 /** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
@@ -54,7 +54,7 @@ describe.concurrent('servers', () => {
     const fence = await holder.enters()
     await other.waits()
     await set.nemesis.restart()
-    await until(async () => (await set.holder()) === fence, 'the server')
+    await eventually(async () => (await set.holder()) === fence, 'the server')
     expect(await holder.finishes()).toBe('written')
     expect(await other.entered()).toBeGreaterThan(fence)
     expect(await other.finishes()).toBe('written')
@@ -158,11 +158,11 @@ describe.concurrent('servers', () => {
     })
     // It notices when the last page of its log is full.
     const written = (): Promise<boolean> => set.admin.set('junk', 'x'.repeat(5000)).then(Boolean, () => false)
-    await until(async () => !(await written()), 'a server that cannot write')
+    await eventually(async () => !(await written()), 'a server that cannot write')
     expect(await other.fails({ wait: '1s' })).toBe('UNAVAILABLE')
     expect(await holder.loss()).toBe('expired')
     set.nemesis.does('space again', () => rmSync(join(directory, 'filler')))
-    await until(() => set.locks.run('b', () => true).catch(() => false), 'a server that can')
+    await eventually(() => set.locks.run('b', () => true).catch(() => false), 'a server that can')
     await holder.finishes()
     await set.recovers()
     await other.enters()
@@ -224,7 +224,7 @@ describe.concurrent('servers', () => {
         }, waiters),
       ),
     )
-    await until(async () => (await set.locks.inspect('a'))!.waiters.length === 2 * waiters, 'the crowd')
+    await eventually(async () => (await set.locks.inspect('a'))!.waiters.length === 2 * waiters, 'the crowd')
     const counted = async (): Promise<[requests: number, messages: number]> => {
       const stats = await set.admin.info('commandstats')
       const calls = (command: string): number =>

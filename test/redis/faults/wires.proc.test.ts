@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import { test } from '../../kit/scene.ts'
-import { until } from '../../kit/workers.ts'
+import { eventually } from '../../kit/workers.ts'
 
 /** How late a grant may be on a busy machine. */
 const LATE_MS = 3000
+/** A client of the user's own, as ioredis makes it, sends again what was on its way. */
+const SENDS_AGAIN = process.env['HOLDFAST_REDIS_CLIENT']?.startsWith('ioredis') ?? false
 /** What has been delivered is carried out by then. */
 const CARRIED_OUT_MS = 500
 
@@ -47,13 +49,13 @@ describe.concurrent('wires', () => {
     await asked
     const hungUpAt = performance.now()
     set.nemesis.hangUp(asker)
-    expect(await asker.finishes()).toBe('UNAVAILABLE')
+    expect(await asker.finishes()).toBe(SENDS_AGAIN ? 'written' : 'UNAVAILABLE')
     // That the connection is lost is known at once, and not when the time for a request is up.
     expect(performance.now() - hungUpAt).toBeLessThan(30_000)
     // Over the new connection it has left, before its join arrives.
-    await until(() => asker.worker.do(({ locks }) => locks.inspect('warm').then(() => true)), 'the new connection')
+    await eventually(() => asker.worker.do(({ locks }) => locks.inspect('warm').then(() => true)), 'the new connection')
     await set.recovers()
-    await until(async () => (await set.holder()) !== undefined, 'the late arrival')
+    await eventually(async () => (await set.holder()) !== undefined, 'the late arrival')
     const ghost = await set.holder()
     expect(await other.enters()).toBeGreaterThan(ghost!)
     expect(await other.finishes()).toBe('written')
@@ -298,7 +300,7 @@ describe.concurrent('wires', () => {
     await set.nemesis.pause(waiter)
     const fence = await other.enters()
     set.nemesis.resume(waiter)
-    await until(async () => (await set.locks.inspect('a'))?.waiters.length === 1, 'its next try')
+    await eventually(async () => (await set.locks.inspect('a'))?.waiters.length === 1, 'its next try')
     waiter.wire.heal()
     await sleep(CARRIED_OUT_MS)
     expect(await waiter.isInside()).toBe(false)
