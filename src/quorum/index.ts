@@ -319,7 +319,11 @@ export class QuorumBackend implements Backend {
     const ours = this.#ours.get(id)
     const leftMs = (ours?.until ?? 0) - this.#runtime.monotonicMs()
     if (ours?.fence === undefined || leftMs <= 0) return
-    member.node.seed({ ...ours.entry, wait: false, ttlMs: leftMs }, ours.fence).catch(() => {})
+    // If it was left meanwhile, and this arrived after that, it would stand there as a ghost.
+    const undo = (): void => {
+      if (this.#ours.get(id) !== ours) member.node.leave(ours.entry).catch(() => {})
+    }
+    member.node.seed({ ...ours.entry, wait: false, ttlMs: leftMs }, ours.fence).then(undo, undo)
   }
 
   #recall(member: Member): Promise<Memory> {

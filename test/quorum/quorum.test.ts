@@ -253,6 +253,20 @@ describe('nodes that forgot', () => {
     expect(await heldAt(world.node(1))).toBe(undefined)
   })
 
+  test('an entry that was left while it was being put back does not stay', async () => {
+    const world = new World([0, 0, 0])
+    const backend = world.quorum()
+    const holder = entry()
+    fenceOf(await world.do(backend.join(holder)))
+    world.forget(1)
+    // What puts it back is overtaken by the leave.
+    world.happens[1] = (verb) => (verb === 'seed' ? { requestMs: 100 } : undefined)
+    expect((await world.do(backend.renew(holder, 1000))).state).toBe('held')
+    await world.do(backend.leave(holder))
+    await world.time.advance(150)
+    expect(await heldAt(world.node(1))).toBe(undefined)
+  })
+
   test('when all are new, they wait, and then all are taken in', async () => {
     const world = new World([0, 0, 0])
     for (const index of [0, 1, 2]) world.forget(index)

@@ -5,10 +5,16 @@
  * the queue when `inspect` shows it, and it holds when its position says so or when the coordinator has told anybody that
  * it does.
  */
-import type { Backend, EntryView, QueueView, Wake } from '../../src/backend.ts'
+import type { EntryView, QueueView, Wake } from '../../src/backend.ts'
+import type { Node } from '../../src/quorum/node.ts'
 import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
 import type { Recorder } from '../../src/verify/history.ts'
 import type { Library } from './library.ts'
+import type { Far, World } from './link.ts'
+import { Link } from './link.ts'
+import type { SiteFault } from './plan.ts'
+import type { Caller, Site, Ways } from './site.ts'
+import { Subscriptions } from './site.ts'
 
 const PROCESS = 'coordinator'
 
@@ -21,11 +27,15 @@ interface Known {
 
 type Word = readonly [name: string, fence: bigint]
 
-export class Coordinator {
-  readonly backend: Backend
-  /** Subscriptions of each process. */
-  readonly subscriptions = new Map<string, number>()
+export class Coordinator implements Site, Far {
+  readonly label = 'the coordinator'
+  readonly backend: Node
+  readonly away = undefined
+  readonly slowMs = 0
+  readonly subscriptions: Subscriptions = new Subscriptions()
+  readonly violations: [] = []
 
+  readonly #world: World
   readonly #recorder: Recorder
   readonly #now: () => number
   readonly #rate: number
@@ -33,15 +43,30 @@ export class Coordinator {
   #looking: Promise<void> = Promise.resolve()
   #words: Word[] | undefined
 
-  constructor(library: Library, clocks: SimulatedRuntime, drift: number, now: () => number, recorder: Recorder) {
+  constructor(library: Library, clocks: SimulatedRuntime, drift: number, world: World, recorder: Recorder) {
     this.backend = library.memory({ clocks })
+    this.#world = world
     this.#recorder = recorder
-    this.#now = now
+    this.#now = world.now
     this.#rate = 1 + drift
   }
 
+  connect({ inbox, random, faults, renewsInBulk }: Caller): Ways {
+    const link = new Link(inbox, this, this.#world, random(3), faults, renewsInBulk)
+    return { backend: link, links: [link] }
+  }
+
+  strike(fault: SiteFault): void {
+    if (fault.kind !== 'evict') return
+    this.#recorder.note('operator', { kind: 'fault', what: `evict from ${fault.name}` })
+    void this.#evictNth(`lock:${fault.name}`, fault.atMs % 2 < 1 ? 0 : 1)
+  }
+
+  /** It never does here: fences of a single coordinator are those of its memory. */
+  async forget(): Promise<void> {}
+
   /** Carry out one verb of the contract, and log what it changed. */
-  async apply<T>(name: string, verb: (backend: Backend) => Promise<T>): Promise<T> {
+  async apply<T>(name: string, verb: (backend: Node) => Promise<T>): Promise<T> {
     // Wakes are sent within the verb; the log tells first what the queue looks like after it.
     const words: Word[] = (this.#words = [])
     const answer = verb(this.backend)
@@ -59,15 +84,15 @@ export class Coordinator {
       if (news) this.#told(name, news.held)
       wake(news)
     })
-    return this.#counted(process, unwatch)
+    return this.subscriptions.counted(process, unwatch)
   }
 
   async follow(process: string, name: string, wake: () => void): Promise<() => void> {
-    return this.#counted(process, await this.backend.follow(name, wake))
+    return this.subscriptions.counted(process, await this.backend.follow(name, wake))
   }
 
   /** An operator removes whoever is `nth` in the queue. */
-  async evictNth(name: string, nth: number): Promise<void> {
+  async #evictNth(name: string, nth: number): Promise<void> {
     const fence = [...(this.#known.get(name)?.keys() ?? [])][nth]
     if (fence !== undefined) await this.evict(name, fence)
   }
@@ -90,17 +115,6 @@ export class Coordinator {
     for (const name of this.#known.keys()) this.#look(name)
     await this.#looking
     return count
-  }
-
-  #counted(process: string, end: () => void): () => void {
-    this.subscriptions.set(process, (this.subscriptions.get(process) ?? 0) + 1)
-    let ended = false
-    return () => {
-      if (ended) return
-      ended = true
-      this.subscriptions.set(process, this.subscriptions.get(process)! - 1)
-      end()
-    }
   }
 
   #told(name: string, fence: bigint, waits = false): void {
@@ -156,7 +170,7 @@ export class Coordinator {
 }
 
 /** The body of `inspect` looks at the queues when the first view is asked for, at once; only the answer takes its time. */
-async function snapshot(backend: Backend, name: string): Promise<QueueView | undefined> {
+async function snapshot(backend: Node, name: string): Promise<QueueView | undefined> {
   for await (const view of backend.inspect(name)) if (view.name === name) return view
   return undefined
 }

@@ -1,22 +1,39 @@
 /**
- * What lies between one process and the coordinator: a backend whose every call travels there and back.
+ * What lies between one process and the coordinator, or one node of a quorum: a backend whose every call travels there and
+ * back.
  *
  * Requests travel on the clock of the world, so they arrive although their sender stands still or is dead. What comes back
  * waits while the process stands still, and is lost when it is dead. A connection that breaks is an error, silence is
  * silence; either way the sender does not know what became of its request.
  */
 import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../src/backend.ts'
+import type { Memory, Node } from '../../src/quorum/node.ts'
 import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
-import type { Coordinator } from './coordinator.ts'
 import type { MessageFault, Network, Verb } from './plan.ts'
 import type { Random } from './random.ts'
 
+/** What a link leads to. */
+export interface Far {
+  readonly label: string
+  readonly backend: Node
+  /** Whether nothing arrives there now, and how whoever asks hears of that. */
+  readonly away: 'in silence' | 'with an error' | undefined
+  /** How much longer each request takes now. */
+  readonly slowMs: number
+  apply<T>(name: string, verb: (backend: Node) => Promise<T>): Promise<T>
+  watch(process: string, name: string, id: string, wake: Wake): Promise<() => void>
+  follow(process: string, name: string, wake: () => void): Promise<() => void>
+  evict(name: string, fence: bigint): Promise<void>
+  /** Lose all it knows. */
+  forget(): Promise<void>
+}
+
 export interface World {
-  readonly coordinator: Coordinator
   /** Timers of the network itself: never paused, never drifting. */
   readonly wires: SimulatedRuntime
   readonly network: Network
   readonly now: () => number
+  readonly faultsUntilMs: number
   /** Whether faults are over. */
   readonly healed: () => boolean
   /** Every wake that is on its way may go astray to any of these. */
@@ -30,49 +47,70 @@ export interface Subscriber {
   readonly wake: Wake
 }
 
+/** A process, as its links see it: it takes what comes back when it can. */
+export class Inbox {
+  readonly process: string
+  standsStillUntil = 0
+  dead = false
+  readonly #runtime: SimulatedRuntime
+  readonly #now: () => number
+
+  constructor(process: string, runtime: SimulatedRuntime, now: () => number) {
+    this.process = process
+    this.#runtime = runtime
+    this.#now = now
+  }
+
+  /** Hand something to the process: now, or when it goes on. */
+  deliver(what: () => void): void {
+    if (this.dead) return
+    if (this.#now() < this.standsStillUntil) this.#runtime.after(0, what)
+    else what()
+  }
+}
+
 interface Fate {
   readonly requestMs: number
   readonly replyMs: number
   readonly againMs: number | undefined
   /** Its entry is evicted so long after it was put in. */
   readonly evictAfterMs: number | undefined
+  readonly forgets: boolean
   readonly lose: 'request' | 'reply' | undefined
   readonly silent: boolean
 }
 
-const CALM = { againMs: undefined, evictAfterMs: undefined, lose: undefined, silent: false } as const
+const CALM = { againMs: undefined, evictAfterMs: undefined, forgets: false, lose: undefined, silent: false } as const
 
-export class Link implements Backend {
+export class Link implements Node {
   readonly kind = 'simulated'
   readonly supports: Supports
   /** Until when requests or replies do not get through. */
   cutUntil: { requests: number; replies: number } = { requests: 0, replies: 0 }
-  standsStillUntil = 0
-  dead = false
   readonly renewAll?: NonNullable<Backend['renewAll']>
 
-  readonly #process: string
+  readonly #inbox: Inbox
+  readonly #far: Far
   readonly #world: World
-  readonly #runtime: SimulatedRuntime
   readonly #random: Random
   readonly #faults: readonly MessageFault[]
   readonly #counts = new Map<Verb, number>()
 
   constructor(
-    process: string,
+    inbox: Inbox,
+    far: Far,
     world: World,
-    runtime: SimulatedRuntime,
     random: Random,
     faults: readonly MessageFault[],
     renewsInBulk: boolean,
   ) {
     if (renewsInBulk) this.renewAll = (claims, ttlMs) => this.#renewAll(claims, ttlMs)
-    this.#process = process
+    this.#inbox = inbox
+    this.#far = far
     this.#world = world
-    this.#runtime = runtime
     this.#random = random
     this.#faults = faults
-    this.supports = world.coordinator.backend.supports
+    this.supports = far.backend.supports
   }
 
   join(entry: Entry): Promise<Standing> {
@@ -85,9 +123,8 @@ export class Link implements Backend {
 
   /** One message there and one back, whatever it carries. */
   #renewAll(claims: readonly Claim[], ttlMs: number): Promise<readonly Renewal[]> {
-    const { coordinator } = this.#world
     return this.#send('renew', claims[0]!.name, () =>
-      Promise.all(claims.map((claim) => coordinator.apply(claim.name, (backend) => backend.renew(claim, ttlMs)))),
+      Promise.all(claims.map((claim) => this.#far.apply(claim.name, (backend) => backend.renew(claim, ttlMs)))),
     )
   }
 
@@ -107,10 +144,26 @@ export class Link implements Backend {
     return this.#call('leave', name, (backend) => backend.evict(name, fence))
   }
 
+  confirm(claim: Claim, fence: bigint): Promise<Renewal> {
+    return this.#call('confirm', claim.name, (node) => node.confirm(claim, fence))
+  }
+
+  seed(entry: Entry, fence: bigint): Promise<Standing> {
+    return this.#call('seed', entry.name, (node) => node.seed(entry, fence))
+  }
+
+  recall(): Promise<Memory> {
+    return this.#call('recall', '', (node) => node.recall())
+  }
+
+  admit(incarnation: string, top: bigint): Promise<boolean> {
+    return this.#call('admit', '', (node) => node.admit(incarnation, top))
+  }
+
   async watch(claim: Claim, wake: Wake): Promise<() => void> {
     const subscriber: Subscriber = { name: claim.name, link: this, wake }
     this.#world.subscribers.add(subscriber)
-    const unwatch = await this.#world.coordinator.watch(this.#process, claim.name, claim.id, (news) =>
+    const unwatch = await this.#far.watch(this.#inbox.process, claim.name, claim.id, (news) =>
       this.#wake(subscriber, news),
     )
     return () => {
@@ -119,58 +172,60 @@ export class Link implements Backend {
     }
   }
 
+  /** It stands when it could be asked for. */
   async follow(name: string, wake: () => void): Promise<() => void> {
-    return this.#world.coordinator.follow(this.#process, name, () =>
-      this.#later(this.#delay(), () => this.deliver(wake)),
-    )
+    const { wires, now } = this.#world
+    const cut = (): boolean => this.#far.away !== undefined || now() < this.cutUntil.requests
+    do await new Promise<void>((resolve) => void wires.after(2 * this.#delay(), resolve))
+    while (cut() && !this.#inbox.dead)
+    return this.#far.follow(this.#inbox.process, name, () => this.#change(wake))
   }
 
   async *inspect(prefix: string): AsyncGenerator<QueueView> {
-    yield* this.#world.coordinator.backend.inspect(prefix)
+    yield* this.#far.backend.inspect(prefix)
   }
 
   diagnose(): Promise<readonly Finding[]> {
-    return this.#world.coordinator.backend.diagnose()
+    return this.#far.backend.diagnose()
   }
 
   async close(): Promise<void> {}
 
-  /** Hand something to the process: now, or when it goes on. */
-  deliver(what: () => void): void {
-    if (this.dead) return
-    if (this.#world.now() < this.standsStillUntil) this.#runtime.after(0, what)
-    else what()
-  }
-
-  #call<T>(verb: Verb, name: string, act: (backend: Backend) => Promise<T>): Promise<T> {
-    return this.#send(verb, name, () => this.#world.coordinator.apply(name, act))
+  #call<T>(verb: Verb, name: string, act: (node: Node) => Promise<T>): Promise<T> {
+    return this.#send(verb, name, () => this.#far.apply(name, act))
   }
 
   #send<T>(verb: Verb, name: string, act: () => Promise<T>): Promise<T> {
-    const { wires, coordinator } = this.#world
+    const { wires } = this.#world
+    const far = this.#far
     const fate = this.#fate(verb)
     const count = this.#counts.get(verb)!
     const arrive = (): Promise<T> => {
       const answer = act()
       if (this.#world.trace)
-        void answer.then((value) => this.#trace(`${verb} ${count} at the coordinator: ${show(value)}`))
+        void answer.then((value) => this.#trace(`${verb} ${count} at ${far.label}: ${show(value)}`))
+      if (fate.forgets) void far.forget()
       return answer
     }
-    if (this.#world.trace) this.#trace(`${verb} ${count} leaves${showFate(fate)}`)
+    if (this.#world.trace) this.#trace(`${verb} ${count} leaves for ${far.label}${showFate(fate)}`)
     return new Promise((resolve, reject) => {
       const reset = (ms: number): void => {
-        if (!fate.silent) wires.after(ms, () => this.deliver(() => reject(new Error('the connection was reset'))))
+        if (!fate.silent)
+          wires.after(ms, () => this.#inbox.deliver(() => reject(new Error('the connection was reset'))))
       }
       if (fate.lose === 'request' || this.#world.now() < this.cutUntil.requests)
         return reset(fate.requestMs + fate.replyMs)
-      if (fate.againMs !== undefined) wires.after(fate.requestMs + fate.againMs, () => void arrive())
-      wires.after(fate.requestMs, () => {
+      const requestMs = fate.requestMs + far.slowMs
+      if (fate.againMs !== undefined)
+        wires.after(requestMs + fate.againMs, () => void (far.away === undefined && arrive()))
+      wires.after(requestMs, () => {
+        if (far.away !== undefined) return far.away === 'in silence' ? undefined : reset(fate.replyMs)
         void arrive().then((answer) => {
           const { fence } = [answer].flat()[0] as { readonly fence?: bigint }
           if (fate.evictAfterMs !== undefined && fence !== undefined)
-            wires.after(fate.evictAfterMs, () => void coordinator.evict(name, fence))
+            wires.after(fate.evictAfterMs, () => void far.evict(name, fence))
           if (fate.lose === 'reply' || this.#world.now() < this.cutUntil.replies) return reset(fate.replyMs)
-          wires.after(fate.replyMs, () => this.deliver(() => resolve(answer)))
+          wires.after(fate.replyMs, () => this.#inbox.deliver(() => resolve(answer)))
         }, reject)
       })
     })
@@ -182,8 +237,8 @@ export class Link implements Backend {
     const fault = this.#messageFault('wake')
     const send = (ms: number, to: Subscriber): void =>
       this.#later(ms, () => {
-        if (this.#world.trace) this.#trace(`wake ${news?.held ?? ''} arrives at ${to.link.#process}`)
-        to.link.deliver(() => to.wake(news))
+        if (this.#world.trace) this.#trace(`wake ${news?.held ?? ''} arrives at ${to.link.#inbox.process}`)
+        to.link.#inbox.deliver(() => to.wake(news))
       })
     if (random[0] < network.wakeLossRate || fault?.does === 'lose-request') return this.#trace('a wake is lost')
     const delayMs = this.#delay()
@@ -194,6 +249,19 @@ export class Link implements Backend {
       const others = [...subscribers].filter(({ name }) => name === subscriber.name)
       for (const other of others) if (other !== subscriber) send(delayMs + random[4] * network.tailMs, other)
     }
+  }
+
+  /** A change of a name is on its way to whoever follows it. */
+  #change(wake: () => void): void {
+    const { network, now } = this.#world
+    const [lost, late, tail] = [this.#random.next(), this.#random.next(), this.#random.next()]
+    const fault = this.#messageFault('wake')
+    const delayMs = this.#delay()
+    const send = (ms: number): void => this.#later(ms, () => this.#inbox.deliver(wake))
+    if (lost < network.wakeLossRate || fault?.does === 'lose-request' || now() < this.cutUntil.replies) return
+    send(delayMs)
+    if (late < network.wakeLateRate) send(delayMs + tail * network.tailMs)
+    if (fault) send(delayMs + fault.ms)
   }
 
   /** Draws the same number of times for every message, so that one fault less does not change the rest. */
@@ -218,8 +286,9 @@ export class Link implements Backend {
             ? spread! * network.tailMs
             : undefined,
       evictAfterMs: does === 'evict-again' ? Math.max(0, lateMs - 10) : undefined,
+      forgets: does === 'forget',
       lose: does === 'lose-request' ? 'request' : does === 'lose-reply' ? 'reply' : lost,
-      silent: spread! < 0.6,
+      silent: spread! < network.silentRate,
     }
   }
 
@@ -239,7 +308,7 @@ export class Link implements Backend {
   }
 
   #trace(line: string): void {
-    this.#world.trace?.(`${this.#process}: ${line}`)
+    this.#world.trace?.(`${this.#inbox.process}: ${line}`)
   }
 }
 
@@ -247,7 +316,7 @@ function show(value: unknown): string {
   if (Array.isArray(value)) return value.map(show).join('; ')
   if (typeof value !== 'object' || value === null) return String(value)
   return Object.entries(value)
-    .filter(([key]) => key !== 'holder')
+    .filter(([key]) => key !== 'holder' && key !== 'incarnation')
     .map(([key, part]) => `${key} ${String(part)}`)
     .join(', ')
 }

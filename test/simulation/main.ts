@@ -3,9 +3,11 @@
  *
  *   npm run simulate -- --seeds 1..5000        the schedules of these seeds, until one fails; that one is shrunk
  *   npm run simulate -- --seed 42 --trace      one, with everything that happened
+ *   npm run simulate -- --quorum 3             the same over a quorum of so many nodes, which has seeds of its own
  *   npm run simulate -- --mutant NAME          with a planted mistake, until it is caught (see mutants.ts)
  *   npm run simulate -- --mutants              all of them, each up to its bound
- *   npm run simulate -- --table                all of them with the seeds given: which checker sees which, and when
+ *   npm run simulate -- --table                those of the one coordinator with the seeds given: which checker sees which,
+ *                                              and when; with --quorum, those of a quorum
  *
  * Exit code 0: no violation, or, with mistakes, each of them caught. 1: otherwise.
  */
@@ -14,11 +16,16 @@ import { parseArgs } from 'node:util'
 import type { Library } from './library.ts'
 import { loadLibrary } from './library.ts'
 import type { Mutant } from './mutants.ts'
-import { mutants, withMutant } from './mutants.ts'
+import { mutants as coordinatorMutants, withMutant } from './mutants.ts'
+import type { Plan } from './plan.ts'
 import { planOf } from './plan.ts'
+import { quorumMutants } from './quorum-mutants.ts'
+import { quorumPlanOf } from './quorum-plan.ts'
 import type { Outcome } from './run.ts'
 import { run } from './run.ts'
 import { report, shrink } from './shrink.ts'
+
+const mutants = [...coordinatorMutants, ...quorumMutants]
 
 const source = fileURLToPath(new URL('../../src', import.meta.url))
 
@@ -27,6 +34,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '1..1000' },
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },
+    quorum: { type: 'string' },
     'keep-going': { type: 'boolean', default: false },
     mutant: { type: 'string' },
     mutants: { type: 'boolean', default: false },
@@ -38,6 +46,8 @@ const { values } = parseArgs({
 Error.stackTraceLimit = values.trace ? 10 : 0
 
 const [from, to] = seedsOf(values.seed ?? values.seeds)
+const nodes = values.quorum === undefined ? undefined : nodesOf(values.quorum)
+
 async function main(): Promise<boolean> {
   if (values.table) return table()
   if (values.mutants) return catchAll(mutants)
@@ -48,6 +58,7 @@ async function main(): Promise<boolean> {
   return withMutant(mutant, source, async (library) => {
     const caught = await firstFailure(
       library,
+      mutant.nodes,
       values.seed === undefined ? 1 : from,
       values.seed === undefined ? mutant.seedsMax : to,
     )
@@ -60,7 +71,7 @@ async function simulate(library: Library): Promise<boolean> {
   const sums = { schedules: 0, failed: 0, grants: 0, openLost: 0 }
   const speed = { short: new Speed(), long: new Speed() }
   for (let seed = from; seed <= to; seed += 1) {
-    const plan = planOf(seed)
+    const plan = makePlan(seed, nodes)
     const outcome = await speed[plan.long ? 'long' : 'short'].of(() => run(plan, library, { trace: values.trace }))
     sums.schedules += 1
     sums.grants += outcome.grants
@@ -109,7 +120,9 @@ class Speed {
 async function catchAll(all: readonly Mutant[]): Promise<boolean> {
   let survived = 0
   for (const mutant of all) {
-    const caught = await withMutant(mutant, source, (library) => firstFailure(library, 1, mutant.seedsMax))
+    const caught = await withMutant(mutant, source, (library) =>
+      firstFailure(library, mutant.nodes, 1, mutant.seedsMax),
+    )
     if (!caught) survived += 1
     console.log(
       caught
@@ -125,11 +138,11 @@ async function catchAll(all: readonly Mutant[]): Promise<boolean> {
 async function table(): Promise<boolean> {
   const checkers = new Set<string>()
   const rows: { readonly mutant: Mutant; readonly firsts: ReadonlyMap<string, number> }[] = []
-  for (const mutant of mutants) {
+  for (const mutant of nodes === undefined ? coordinatorMutants : quorumMutants) {
     const firsts = await withMutant(mutant, source, async (library) => {
       const seeds = new Map<string, number>()
       for (let seed = from; seed <= to; seed += 1) {
-        for (const checker of checkersOf(await run(planOf(seed), library))) {
+        for (const checker of checkersOf(await run(makePlan(seed, mutant.nodes), library))) {
           checkers.add(checker)
           if (!seeds.has(checker)) seeds.set(checker, seed)
         }
@@ -148,12 +161,22 @@ async function table(): Promise<boolean> {
   return rows.every(({ firsts }) => firsts.size > 0)
 }
 
-async function firstFailure(library: Library, first: number, last: number): Promise<Outcome | undefined> {
+async function firstFailure(
+  library: Library,
+  quorum: number | undefined,
+  first: number,
+  last: number,
+): Promise<Outcome | undefined> {
   for (let seed = first; seed <= last; seed += 1) {
-    const outcome = await run(planOf(seed), library)
+    const outcome = await run(makePlan(seed, quorum), library)
     if (outcome.violations.length > 0) return outcome
   }
   return undefined
+}
+
+/** @param quorum how many nodes; `undefined`: one coordinator */
+function makePlan(seed: number, quorum: number | undefined): Plan {
+  return quorum === undefined ? planOf(seed) : quorumPlanOf(seed, quorum)
 }
 
 function checkersOf({ violations }: Outcome): string[] {
@@ -168,6 +191,12 @@ function seedsOf(text: string): [number, number] {
   const [first = Number.NaN, last = first] = text.split('..').map(Number)
   if (!(first <= last)) throw new Error(`seeds are '${text}'; give 1..5000, or one number`)
   return [first, last]
+}
+
+function nodesOf(text: string): number {
+  const count = Number(text)
+  if (!(Number.isInteger(count) && count >= 1)) throw new Error(`a quorum of '${text}' nodes; give 3, 4 or 5`)
+  return count
 }
 
 process.exitCode = (await main()) ? 0 : 1

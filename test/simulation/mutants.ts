@@ -15,6 +15,8 @@ export interface Mutant {
   /** What goes wrong, in words. */
   readonly mistake: string
   readonly patches: readonly Patch[]
+  /** It is one of a quorum of so many nodes. */
+  readonly nodes?: number
   /** It must be caught within so many seeds. */
   readonly seedsMax: number
 }

@@ -13,9 +13,24 @@ export interface Plan {
   /** Until then things go wrong. */
   readonly faultsUntilMs: number
   readonly coordinatorDrift: number
+  /** Instead of the one coordinator. */
+  readonly quorum?: QuorumPlan
   readonly network: Network
   readonly processes: readonly ProcessPlan[]
   readonly faults: readonly FaultPlan[]
+}
+
+export interface QuorumPlan {
+  readonly nodes: readonly NodePlan[]
+  /** How long a node that has forgotten grants nothing. */
+  readonly longestMs: number
+  readonly nodeTimeoutMs: number
+}
+
+export interface NodePlan {
+  readonly drift: number
+  /** How far its wall clock is off: at first, after it has forgotten once, and so on, round and round. */
+  readonly wallOffsetsMs: readonly number[]
 }
 
 /** How messages travel. Rates from 0 to 1 for each message, in each direction. */
@@ -26,6 +41,8 @@ export interface Network {
   readonly tailMs: number
   readonly lossRate: number
   readonly doubleRate: number
+  /** How many of those that are lost are met with silence, not with an error. */
+  readonly silentRate: number
   /** Wakes get lost, misdirected, or come late and twice, also when all else has healed: they are only hints. */
   readonly wakeLossRate: number
   readonly wakeLateRate: number
@@ -74,7 +91,9 @@ export interface TaskPlan {
   readonly maxHoldMs: number | undefined
 }
 
-export type Verb = 'join' | 'renew' | 'leave' | 'lighten' | 'wake'
+export type Verb = 'join' | 'renew' | 'leave' | 'lighten' | 'wake' | NodeVerb
+/** What only nodes are asked. */
+export type NodeVerb = 'confirm' | 'seed' | 'recall' | 'admit'
 
 export type FaultPlan =
   | { readonly kind: 'pause' | 'sleep'; readonly process: string; readonly atMs: number; readonly forMs: number }
@@ -83,27 +102,59 @@ export type FaultPlan =
   | {
       readonly kind: 'partition'
       readonly process: string
+      /** From these nodes only. */
+      readonly nodes?: readonly number[]
       readonly atMs: number
       readonly forMs: number
       readonly ways: 'both' | 'requests' | 'replies'
     }
   | { readonly kind: 'evict'; readonly name: string; readonly atMs: number }
+  | {
+      readonly kind: 'away'
+      readonly node: number
+      readonly atMs: number
+      readonly forMs: number
+      readonly silent: boolean
+    }
+  | {
+      readonly kind: 'slow'
+      readonly node: number
+      readonly atMs: number
+      readonly forMs: number
+      readonly byMs: number
+    }
+  | { readonly kind: 'forget'; readonly node: number; readonly atMs: number }
   /** What happens to the `n`-th message of a verb from (or, for a wake, to) a process. */
   | {
       readonly kind: 'message'
       readonly process: string
+      readonly node?: number
       readonly verb: Verb
       readonly n: number
-      /** `evict-again`: its entry is evicted, and then it arrives once more. */
-      readonly does: 'lose-request' | 'lose-reply' | 'late-request' | 'late-reply' | 'again' | 'astray' | 'evict-again'
+      /**
+       * `evict-again`: its entry is evicted, and then it arrives once more. `forget`: it is carried out and answered, and
+       * then its node forgets.
+       */
+      readonly does:
+        | 'lose-request'
+        | 'lose-reply'
+        | 'late-request'
+        | 'late-reply'
+        | 'again'
+        | 'astray'
+        | 'evict-again'
+        | 'forget'
       readonly ms: number
     }
 
 export type MessageFault = Extract<FaultPlan, { kind: 'message' }>
 
+export type ProcessFault = Extract<FaultPlan, { kind: 'pause' | 'sleep' | 'jump' | 'crash' | 'partition' }>
+export type SiteFault = Extract<FaultPlan, { kind: 'evict' | 'away' | 'slow' | 'forget' }>
+
 export const CAPACITY = 3
 /** The worst that is allowed: the rates of two clocks differ by twice this, and by a hair more. */
-const DRIFT = 0.01
+export const DRIFT = 0.01
 
 /** What goes wrong most: a bit of everything, or much of one thing, so that what takes two of a kind comes up, too. */
 const WEATHER = {
@@ -126,6 +177,7 @@ export function planOf(seed: number): Plan {
     tailMs: ttlMs * random.between(0.2, 1.3),
     lossRate: random.pick([0, 0, 0.01, 0.05]),
     doubleRate: random.pick([0, 0, 0.05, 0.3]),
+    silentRate: 0.6,
     wakeLossRate: random.pick([0, 0, 0, 0.2, 1]),
     wakeLateRate: random.pick([0, 0, 0.1, 0.5]),
     wakeAstrayRate: random.pick([0, 0, 0.2, 0.6]),
@@ -151,15 +203,16 @@ export function planOf(seed: number): Plan {
   }
 }
 
-interface Setting {
+export interface Setting {
   readonly long: boolean
   readonly ttlMs: number
   readonly names: readonly string[]
-  readonly leaning: 'mutex' | 'rw' | 'permits'
+  /** `alone`: there are exclusive locks only. */
+  readonly leaning: 'mutex' | 'rw' | 'permits' | 'alone'
   readonly faultsUntilMs: number
 }
 
-function processOf(random: Random, stream: number, setting: Setting): ProcessPlan {
+export function processOf(random: Random, stream: number, setting: Setting): ProcessPlan {
   const { long, ttlMs, faultsUntilMs } = setting
   const tasks = long ? random.whole(6, 14) : random.whole(3, 5)
   return {
@@ -176,14 +229,17 @@ function processOf(random: Random, stream: number, setting: Setting): ProcessPla
   }
 }
 
+const NO_SHAPE = { mutex: 0, read: 0, write: 0, permits: 0 }
+
 function taskOf(random: Random, { ttlMs, names, leaning }: Setting): TaskPlan {
   const usual = { mutex: 1, read: 1, write: 1, permits: 1 }
   const shape: Shape = random.weighted(
-    leaning === 'mutex'
-      ? { ...usual, mutex: 20 }
-      : leaning === 'rw'
-        ? { ...usual, read: 10, write: 10 }
-        : { ...usual, permits: 20 },
+    {
+      mutex: { ...usual, mutex: 20 },
+      rw: { ...usual, read: 10, write: 10 },
+      permits: { ...usual, permits: 20 },
+      alone: { ...NO_SHAPE, mutex: 1 },
+    }[leaning],
   )
   return {
     gapMs: random.chance(0.5) ? random.between(0, 20) : random.between(0, ttlMs / 2),
@@ -262,6 +318,6 @@ function faultOf(
 }
 
 /** A wall clock that is set back and a sleep in the same second hide each other; that limit is documented, not tested. */
-function sleeps(faults: readonly FaultPlan[], process: string): boolean {
+export function sleeps(faults: readonly FaultPlan[], process: string): boolean {
   return faults.some((fault) => fault.kind === 'sleep' && fault.process === process)
 }

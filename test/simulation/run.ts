@@ -9,9 +9,11 @@ import { MemoryRecorder, historyOf } from '../../src/verify/history.ts'
 import { Coordinator } from './coordinator.ts'
 import type { Library } from './library.ts'
 import type { Subscriber, World } from './link.ts'
-import { Link } from './link.ts'
-import type { FaultPlan, MessageFault, Plan, ProcessPlan } from './plan.ts'
+import { Inbox } from './link.ts'
+import { Nodes } from './nodes.ts'
+import type { FaultPlan, MessageFault, Plan, ProcessFault, ProcessPlan, QuorumPlan } from './plan.ts'
 import { Random } from './random.ts'
+import type { Site } from './site.ts'
 import type { Stage } from './worker.ts'
 import { Worker } from './worker.ts'
 
@@ -46,6 +48,7 @@ class Schedule {
   readonly #time: SimulatedTime
   readonly #recorder: MemoryRecorder
   readonly #world: World
+  readonly #site: Site
   readonly #stage: Stage
   readonly #workers: Worker[] = []
   readonly #lines: string[] = []
@@ -61,16 +64,16 @@ class Schedule {
     const now = (): number => this.#time.now
     this.#recorder = new MemoryRecorder(now)
     const wires = this.#time.runtime({ host: 'wires' })
-    const clocks = this.#time.runtime({ host: 'coordinator', drift: plan.coordinatorDrift })
     this.#world = {
-      coordinator: new Coordinator(library, clocks, plan.coordinatorDrift, now, this.#recorder),
       wires,
       network: plan.network,
       now,
+      faultsUntilMs: plan.faultsUntilMs,
       healed: () => now() >= plan.faultsUntilMs,
       subscribers: new Set<Subscriber>(),
       trace: trace ? (line) => this.#lines.push(`${now().toFixed(2)} ${line}`) : undefined,
     }
+    this.#site = plan.quorum ? this.#nodes(plan.quorum, library) : this.#coordinator(plan.coordinatorDrift, library)
     const names = new Set(plan.processes.flatMap(({ lanes }) => lanes.flat().map(({ name }) => name)))
     const registers = new Map(
       [...names].map((name) => [
@@ -119,7 +122,7 @@ class Schedule {
     return {
       plan: this.#plan,
       events,
-      violations: this.#hot ? [hotLoop] : check(historyOf(events), this.#bounds),
+      violations: this.#hot ? [hotLoop] : [...check(historyOf(events), this.#bounds), ...this.#site.violations],
       grants: events.reduce((sum, { kind }) => sum + (kind === 'granted' ? 1 : 0), 0),
       openLost: [...this.#stage.registers.values()].reduce((sum, [, open]) => sum + open.lostUpdates, 0),
       lines: this.#lines,
@@ -134,7 +137,7 @@ class Schedule {
   }
 
   async #close(): Promise<void> {
-    const alive = this.#workers.filter(({ link }) => !link.dead)
+    const alive = this.#workers.filter(({ inbox }) => !inbox.dead)
     await this.#until(Promise.all(alive.map(({ locks }) => locks.close())), 60_000)
     const tasks = this.#plan.processes.flatMap(({ lanes }) => lanes.flat())
     const longest = Math.max(
@@ -142,11 +145,8 @@ class Schedule {
       ...tasks.map(({ ttlMs, lockDelayMs, minHoldMs }) => 1.1 * (ttlMs + lockDelayMs) + minHoldMs),
     )
     await this.#time.advance(longest + 2000)
-    const subscriptions = alive.reduce(
-      (sum, { name }) => sum + (this.#world.coordinator.subscriptions.get(name) ?? 0),
-      0,
-    )
-    const entries = await this.#world.coordinator.entries()
+    const subscriptions = alive.reduce((sum, { name }) => sum + this.#site.subscriptions.of(name), 0)
+    const entries = await this.#site.entries()
     const timers = (await this.#time.step()) ? 1 : 0
     this.#note('world', { kind: 'residue', entries, timers, subscriptions })
     this.#note('world', { kind: 'end' })
@@ -168,9 +168,17 @@ class Schedule {
     )
     const name = life === 0 ? plan.name : `${plan.name}/${life + 1}`
     const { seed } = this.#plan
-    const random = (use: number): Random => new Random(seed, use, plan.stream, life)
-    const link = new Link(name, this.#world, runtime, random(3), life === 0 ? faults : [], plan.renewsInBulk)
-    const worker = new Worker(this.#stage, name, plan, runtime, link, random(4))
+    const random = (use: number, ...more: readonly number[]): Random =>
+      new Random(seed, use, plan.stream, life, ...more)
+    const inbox = new Inbox(name, runtime, this.#world.now)
+    const ways = this.#site.connect({
+      inbox,
+      runtime,
+      random,
+      faults: life === 0 ? faults : [],
+      renewsInBulk: plan.renewsInBulk,
+    })
+    const worker = new Worker(this.#stage, plan, runtime, inbox, ways, random(4))
     this.#workers.push(worker)
     void worker.done.then(() => (this.#busy -= 1))
   }
@@ -178,27 +186,23 @@ class Schedule {
   #plant(fault: FaultPlan): void {
     if (fault.kind === 'message') return
     this.#at(fault.atMs, () => {
-      if (fault.kind === 'evict') {
-        this.#note('operator', { kind: 'fault', what: `evict from ${fault.name}` })
-        void this.#world.coordinator.evictNth(`lock:${fault.name}`, fault.atMs % 2 < 1 ? 0 : 1)
-        return
-      }
+      if (!('process' in fault)) return this.#site.strike(fault)
       const worker = this.#workers.findLast(({ name }) => name.split('/', 1)[0] === fault.process)
-      if (worker && !worker.link.dead) this.#strike(worker, fault)
+      if (worker && !worker.inbox.dead) this.#strike(worker, fault)
     })
   }
 
-  #strike(worker: Worker, fault: Exclude<FaultPlan, { kind: 'message' | 'evict' }>): void {
-    const { name, runtime, link } = worker
+  #strike(worker: Worker, fault: ProcessFault): void {
+    const { name, runtime, inbox } = worker
     const now = this.#time.now
     switch (fault.kind) {
       case 'pause':
       case 'sleep': {
         const asleep = fault.kind === 'sleep'
         // It stands still already; one thing at a time.
-        if (now < link.standsStillUntil) return
+        if (now < inbox.standsStillUntil) return
         const until = now + fault.forMs
-        link.standsStillUntil = until
+        inbox.standsStillUntil = until
         this.#note(name, { kind: 'pause', until, asleep })
         if (asleep) return runtime.sleep(fault.forMs)
         runtime.pause()
@@ -211,7 +215,7 @@ class Schedule {
       case 'crash': {
         this.#note(name, { kind: 'crash' })
         runtime.kill()
-        link.dead = true
+        inbox.dead = true
         if (worker.idle) this.#busy += 1
         const plan = this.#plan.processes.find((each) => each.name === fault.process)!
         const life = this.#workers.filter((each) => each.name.split('/', 1)[0] === fault.process).length
@@ -219,13 +223,28 @@ class Schedule {
         return
       }
       case 'partition': {
-        this.#note(name, { kind: 'fault', what: `${fault.ways} cut for ${fault.forMs}` })
+        const links = fault.nodes ? fault.nodes.map((node) => worker.links[node]!) : worker.links
+        const from = fault.nodes ? ` from nodes ${fault.nodes.map((node) => node + 1).join()}` : ''
+        this.#note(name, { kind: 'fault', what: `${fault.ways} cut${from} for ${fault.forMs}` })
         const until = Math.min(now + fault.forMs, this.#plan.faultsUntilMs)
-        if (fault.ways !== 'replies') link.cutUntil.requests = until
-        if (fault.ways !== 'requests') link.cutUntil.replies = until
+        for (const link of links) {
+          if (fault.ways !== 'replies') link.cutUntil.requests = until
+          if (fault.ways !== 'requests') link.cutUntil.replies = until
+        }
         return
       }
     }
+  }
+
+  #coordinator(drift: number, library: Library): Coordinator {
+    const clocks = this.#time.runtime({ host: 'coordinator', drift })
+    return new Coordinator(library, clocks, drift, this.#world, this.#recorder)
+  }
+
+  #nodes(quorum: QuorumPlan, library: Library): Nodes {
+    const clocks = quorum.nodes.map(({ drift }, index) => this.#time.runtime({ host: `node ${index + 1}`, drift }))
+    const well = { fromMs: healedAt(this.#plan), leaveMs: boundsOf(this.#plan, new Set()).leaveMs }
+    return new Nodes(quorum, library, clocks, this.#world, this.#recorder, well)
   }
 
   /** Run what can run now. All microtasks are done when a tick that a microtask asked for runs. */
@@ -247,7 +266,7 @@ class Schedule {
 }
 
 /** When the last fault is over, and what it delayed has arrived. */
-function healedAt({ faultsUntilMs, network, faults }: Plan): number {
+function healedAt({ faultsUntilMs, network, faults, quorum }: Plan): number {
   const late = faults.map((fault) => {
     switch (fault.kind) {
       case 'message':
@@ -261,12 +280,17 @@ function healedAt({ faultsUntilMs, network, faults }: Plan): number {
         return 0
     }
   })
-  return Math.max(faultsUntilMs + 3 * network.tailMs + 100, ...late)
+  // A node that was silent is asked again when so much time has passed.
+  const owesMs = quorum && faults.length > 0 ? 5000 : 0
+  return Math.max(faultsUntilMs + owesMs + 3 * network.tailMs + 100, ...late)
 }
+
+/** Where nobody stands in a queue, those who were refused ask again after this at the latest. */
+const RECHECK_MS = 2000
 
 /** What may be expected when all is well, from the times of the plan. Clocks run up to 1 % slow. */
 function boundsOf(plan: Plan, guarded: ReadonlySet<string>): CheckOptions {
-  const { processes, network } = plan
+  const { processes, network, quorum } = plan
   const tasks = processes.flatMap(({ lanes }) => lanes.flat())
   const most = (values: readonly number[]): number => Math.max(0, ...values) * 1.05
   const wayMs = 2 * (network.delayMs + network.jitterMs)
@@ -281,9 +305,9 @@ function boundsOf(plan: Plan, guarded: ReadonlySet<string>): CheckOptions {
     turnMs: 1,
     afterSleepMs: 1050,
     // Everybody before it may take its time, and die.
-    answerMs: 2 * workMs + tasks.length * (ttlMs + 2 * timeoutMs),
+    answerMs: 2 * workMs + tasks.length * (ttlMs + 2 * timeoutMs + (quorum ? RECHECK_MS : 0)),
     // A lost wake is made up for by the next renewal of the place.
     noticeMs: most(processes.map(({ waitTtlMs }) => waitTtlMs / 3)) + timeoutMs + 2 * wayMs,
-    leaveMs: 2 * wayMs,
+    leaveMs: (quorum ? 4 : 2) * wayMs,
   }
 }

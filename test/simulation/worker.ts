@@ -6,10 +6,11 @@ import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
 import type { Mode, Recorder } from '../../src/verify/history.ts'
 import type { Register } from '../../src/verify/register.ts'
 import type { Library } from './library.ts'
-import type { Link } from './link.ts'
+import type { Inbox, Link } from './link.ts'
 import type { ProcessPlan, Shape, TaskPlan } from './plan.ts'
 import { CAPACITY } from './plan.ts'
 import type { Random } from './random.ts'
+import type { Ways } from './site.ts'
 
 /** What the workers of one schedule share. */
 export interface Stage {
@@ -28,7 +29,8 @@ export class Worker {
   readonly name: string
   readonly locks: Locks
   readonly runtime: SimulatedRuntime
-  readonly link: Link
+  readonly inbox: Inbox
+  readonly links: readonly Link[]
   /** Settles when all tasks are done; never if the process dies. */
   readonly done: Promise<unknown>
   /** All tasks are done. */
@@ -40,14 +42,22 @@ export class Worker {
   readonly #holds = new Map<string, string>()
   #asked = 0
 
-  constructor(stage: Stage, name: string, plan: ProcessPlan, runtime: SimulatedRuntime, link: Link, random: Random) {
-    this.name = name
+  constructor(
+    stage: Stage,
+    plan: ProcessPlan,
+    runtime: SimulatedRuntime,
+    inbox: Inbox,
+    { backend, links }: Ways,
+    random: Random,
+  ) {
+    this.name = inbox.process
     this.runtime = runtime
-    this.link = link
+    this.inbox = inbox
+    this.links = links
     this.#stage = stage
     this.#plan = plan
     this.#random = random
-    this.locks = stage.library.connect(link, {
+    this.locks = stage.library.connect(backend, {
       runtime,
       requestTimeout: plan.requestTimeoutMs,
       waitTtl: plan.waitTtlMs,
@@ -216,7 +226,7 @@ export class Worker {
     return new Promise((resolve) => {
       wires.after(there, () => {
         const answer = serve()
-        wires.after(back, () => this.link.deliver(() => resolve(answer)))
+        wires.after(back, () => this.inbox.deliver(() => resolve(answer)))
       })
     })
   }
