@@ -144,8 +144,8 @@ export class Link implements Node {
     return this.#call('leave', name, (backend) => backend.evict(name, fence))
   }
 
-  confirm(claim: Claim, fence: bigint): Promise<Renewal> {
-    return this.#call('confirm', claim.name, (node) => node.confirm(claim, fence))
+  confirm(claim: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
+    return this.#call('confirm', claim.name, (node) => node.confirm(claim, drawn, fence))
   }
 
   seed(entry: Entry, fence: bigint): Promise<Standing> {

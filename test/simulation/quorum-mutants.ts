@@ -14,8 +14,8 @@ export const quorumMutants: readonly Mutant[] = [
     patches: [
       {
         file: quorum,
-        find: 'tickets.get(member) === fence ? (votes.answers.get(member) as Held) : node.confirm(entry, fence)',
-        replace: 'tickets.has(member) ? (votes.answers.get(member) as Held) : node.confirm(entry, fence)',
+        find: 'vote.fence === fence ? vote : node.confirm(entry, vote.fence, fence)',
+        replace: 'vote.fence > 0n ? vote : node.confirm(entry, vote.fence, fence)',
       },
     ],
     seedsMax: 200,
@@ -73,9 +73,9 @@ export const quorumMutants: readonly Mutant[] = [
     patches: [
       {
         file: quorum,
-        find: '      decide: (each) => this.#sure(each, isTrue),\n      insist: true,\n    })',
+        find: '      decide: (each) => this.#sure(each, isTrue),\n      enough: this.#most,\n      insist: true,\n    })',
         replace:
-          '      decide: (each) => this.#sure(each, isTrue),\n      insist: true,\n    }, this.#members.slice(0, this.#most))',
+          '      decide: (each) => this.#sure(each, isTrue),\n      enough: this.#most,\n      insist: true,\n    }, this.#members.slice(0, this.#most))',
       },
     ],
     seedsMax: 100,
@@ -139,8 +139,8 @@ export const quorumMutants: readonly Mutant[] = [
     patches: [
       {
         file: heal,
-        find: '  if (sure.length < members.length - most + 1 && known.length < others.length) return\n',
-        replace: '  if (sure.length < 1 - most) return\n',
+        find: 'if (sure.length < members.length - most + 1) {',
+        replace: 'if (sure.length < 1 - most) {',
       },
     ],
     seedsMax: 400,
