@@ -23,6 +23,14 @@ const WARM_PAIRS = 20_000
 /** One turn of one task: when it asked, was granted (`Infinity`: not before the end), and let go; by the machine's clock. */
 export type Turn = readonly [task: number, asked: number, granted: number, left: number]
 
+/** How many want one name, from when on; held for 0 or 1 ms, asked for again after 5 to 15 ms, or at once. */
+interface Contention {
+  readonly startAt: number
+  readonly tasks: number
+  readonly hold: boolean
+  readonly think: boolean
+}
+
 interface Times {
   /** So long does not count: the compiler is still at work. At least; `WARM_PAIRS` are made, too, if three times as long is enough. */
   readonly warmMs: number
@@ -91,7 +99,7 @@ serve(
     },
 
     /** W3 and W3T: `tasks` here and in other processes want one name from `startAt` on. */
-    async greedy({ startAt, warmMs, ms, tasks, think }: Times & { startAt: number; tasks: number; think: boolean }) {
+    async greedy({ startAt, warmMs, ms, tasks, hold, think }: Times & Contention) {
       const served: Turn[] = []
       const end = startAt + (warmMs + ms) * 1e6
       const waiting = new Map<number, number>()
@@ -104,7 +112,7 @@ serve(
           const grant = await locker.acquire()
           const granted = now()
           waiting.delete(index)
-          if (think) await (Math.random() < 0.5 ? nextTurn() : sleep(1))
+          if (hold) await (Math.random() < 0.5 ? nextTurn() : sleep(1))
           served.push([id, asked, granted, now()])
           await locker.release(grant)
           if (think) await sleep(5 + Math.random() * 10)
