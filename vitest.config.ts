@@ -1,8 +1,20 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
 // `unit` shares one process per worker between files: quick, so a test leaves nothing behind.
-// `processes` starts processes of its own, from dist/, and has the machine to itself.
+// `processes` starts processes of its own, from dist/, one file after the other; `servers` does so with servers, which mostly
+// wait, beside it.
 const processTests = 'test/**/*.proc.test.ts'
+const serverTests = ['conformance', 'guards', 'redis', 'redlock'].map((folder) => `test/${folder}/**/*.proc.test.ts`)
+
+const processes = {
+  globalSetup: 'test/kit/servers.ts',
+  pool: 'forks',
+  fileParallelism: false,
+  // Of a suite that mostly waits for leases to end.
+  maxConcurrency: 20,
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+} as const
 
 export default defineConfig({
   test: {
@@ -18,17 +30,13 @@ export default defineConfig({
       },
       {
         test: {
+          ...processes,
           name: 'processes',
-          globalSetup: 'test/kit/servers.ts',
           include: [processTests],
-          pool: 'forks',
-          fileParallelism: false,
-          // Of a suite that mostly waits for leases to end.
-          maxConcurrency: 20,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          exclude: [...configDefaults.exclude, ...serverTests],
         },
       },
+      { test: { ...processes, name: 'servers', include: serverTests } },
     ],
   },
 })

@@ -26,6 +26,8 @@ const TROUBLES = new Set(['UNAVAILABLE', 'UNREACHABLE', 'LEASE_LOST', 'WAIT_TIME
 export interface TurnsOptions {
   /** How long a turn takes, in milliseconds. */
   readonly holdMs: number
+  /** How long each rests after its turn, so that whoever waits gets one. Default 0. */
+  readonly restMs?: number
   /** After so many turns each rests; otherwise they go on until `rest()`. */
   readonly rounds?: number
 }
@@ -42,11 +44,11 @@ export class Turns {
   readonly #working: Promise<void>
   #resting = false
 
-  constructor(all: readonly Locks[], { holdMs, rounds = Infinity }: TurnsOptions) {
+  constructor(all: readonly Locks[], { holdMs, restMs = 0, rounds = Infinity }: TurnsOptions) {
     this.#all = all
     this.served = all.map(() => 0)
     subscribe('holdfast:renew', this.#renewed)
-    this.#working = Promise.all(all.map((locks, n) => this.#work(locks, n, holdMs, rounds))).then(() => {})
+    this.#working = Promise.all(all.map((locks, n) => this.#work(locks, n, { holdMs, restMs, rounds }))).then(() => {})
   }
 
   /** Everybody has had so many turns more. */
@@ -89,7 +91,7 @@ export class Turns {
     if (hold !== undefined) this.#recorder.note('', { kind: 'deadline', hold, until: performance.now() + remainingMs })
   }
 
-  async #work(locks: Locks, n: number, holdMs: number, rounds: number): Promise<void> {
+  async #work(locks: Locks, n: number, { holdMs, restMs, rounds }: Required<TurnsOptions>): Promise<void> {
     for (let round = 1; rounds === Infinity ? !this.#resting : this.served[n]! < rounds; round += 1) {
       const hold = `${n}.${round}`
       this.#recorder.note(`p${n}`, { kind: 'ask', hold, name: NAME, waits: true })
@@ -98,6 +100,7 @@ export class Turns {
         await this.#turn(`p${n}`, hold, lease, holdMs)
         this.#recorder.note(`p${n}`, { kind: 'released', hold })
         if ((await lease.release()) === 'released') this.served[n]! += 1
+        if (restMs > 0) await sleep(restMs)
       } catch (error) {
         const { code } = error as { readonly code: string }
         if (!TROUBLES.has(code)) throw error

@@ -56,7 +56,7 @@ async function killAndFreezeOver(nodes: Nodes): Promise<void> {
 test.each(cases)('a minority is away: %s', async (what, size, fault, heal) => {
   const nodes = await nodesOf(size)
   await nodes.enlist()
-  const turns = new Turns(workersAt(nodes.url('maxTtlMs=3000'), '3s'), { holdMs: 5 })
+  const turns = new Turns(workersAt(nodes.url('maxTtlMs=3000'), '3s'), { holdMs: 5, restMs: 50 })
   await turns.goOn()
   turns.fault(what)
   await fault(nodes)
@@ -75,7 +75,7 @@ test.each(cases)('a minority is away: %s', async (what, size, fault, heal) => {
 test('a majority is away: nobody is granted, holders lose their leases at their deadlines, and all goes on afterwards', async () => {
   const nodes = await nodesOf(3)
   await nodes.enlist()
-  const turns = new Turns(workersAt(nodes.url('maxTtlMs=3000'), '2s'), { holdMs: 5 })
+  const turns = new Turns(workersAt(nodes.url('maxTtlMs=3000'), '2s'), { holdMs: 5, restMs: 50 })
   await turns.goOn()
   const holder = connect(nodes.url('maxTtlMs=3000'), { ttl: '2s' })
   onTestFinished(() => holder.close())

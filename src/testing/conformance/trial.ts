@@ -166,9 +166,9 @@ export class Trial {
     return noted
   }
 
-  /** Wait for a message; it must come well within a ttl. */
+  /** Wait for a message; it must come within a ttl. */
   async eventually(what: string, check: () => boolean): Promise<void> {
-    for (let step = 0; step < 50; step += 1) {
+    for (let step = 0; step < 100; step += 1) {
       if (check()) return
       await this.advance(0.01)
     }
