@@ -26,7 +26,7 @@ interface Name {
   ties: number
   /** When all nodes were asked last. */
   allAskedAt: number
-  /** When a majority of the nodes tells us of changes. */
+  /** When the nodes tell us of changes: a majority, and who else can be reached. */
   readonly standing: Promise<unknown>
   readonly end: () => void
 }
@@ -35,9 +35,11 @@ export class Followed {
   readonly #members: readonly Member[]
   readonly #most: number
   readonly #runtime: Runtime
+  readonly #timeoutMs: number
   readonly #names = new Map<string, Name>()
 
-  constructor(members: readonly Member[], most: number, runtime: Runtime) {
+  constructor(members: readonly Member[], most: number, timeoutMs: number, runtime: Runtime) {
+    this.#timeoutMs = timeoutMs
     this.#members = members
     this.#most = most
     this.#runtime = runtime
@@ -98,7 +100,7 @@ export class Followed {
       spreadMs: 0,
       ties: 0,
       allAskedAt: -Infinity,
-      standing: firstOf(this.#most, subscriptions),
+      standing: firstOf(this.#most, subscriptions).then(() => this.#theOthers(subscriptions)),
       end: () => {
         for (const timer of timers) timer.cancel()
         for (const subscription of subscriptions) subscription.then((unfollow) => unfollow()).catch(() => {})
@@ -106,6 +108,14 @@ export class Followed {
     }
     this.#names.set(name, followed)
     return followed
+  }
+
+  /** Their news counts as well, so they are waited for, but not for long. */
+  async #theOthers(subscriptions: readonly Promise<unknown>[]): Promise<void> {
+    let timer: Timer | undefined
+    const patience = new Promise<void>((resolve) => (timer = this.#runtime.after(this.#timeoutMs, resolve)))
+    await Promise.race([Promise.allSettled(subscriptions), patience])
+    timer?.cancel()
   }
 
   #news(name: string, member: Member): void {

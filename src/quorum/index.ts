@@ -80,11 +80,16 @@ export class QuorumBackend implements Backend {
     this.#longestMs = longestMs
     this.#nodeTimeoutMs = nodeTimeoutMs
     this.#runtime = runtime
-    this.#followed = new Followed(this.#members, this.#most, runtime)
+    this.#followed = new Followed(this.#members, this.#most, nodeTimeoutMs, runtime)
   }
 
   async join(entry: Entry): Promise<Standing> {
     this.#check(entry)
+    if (this.#ours.get(entry.id)?.fence !== undefined) {
+      // Asked once more: it is found where it is, and not put in again. A lease is never made shorter.
+      const found = await this.renew(entry, 1)
+      if (found.state === 'held') return found
+    }
     const sentAt = this.#runtime.monotonicMs()
     const ours: Ours = { entry, fence: undefined, until: 0 }
     this.#ours.set(entry.id, ours)

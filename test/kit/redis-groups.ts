@@ -58,7 +58,11 @@ export class ReplicaGroup {
 
   async #followed(): Promise<boolean> {
     const [, , followers] = (await ask(this.primary.port, 'ROLE')) as [string, number, unknown[]]
-    const acknowledged = (await ask(this.primary.port, 'WAIT', String(this.replicas.length), '1000')) as number
+    // Of a connection that has written nothing, WAIT would count replicas that are still loading.
+    const client = new Redis(this.primary.port)
+    await client.set('followed', 'yes', 'PX', 1)
+    const acknowledged = await client.wait(this.replicas.length, 1000)
+    client.disconnect()
     return followers.length === this.replicas.length && acknowledged === this.replicas.length
   }
 }

@@ -176,7 +176,7 @@ export const quorumMutants: readonly Mutant[] = [
         replace: '    if (renewed.count(isHeld) > 0) {\n      const keptMs = ttlMs',
       },
     ],
-    seedsMax: 400,
+    seedsMax: 2000,
   },
   {
     name: 'half-is-most',
