@@ -72,6 +72,17 @@ test.each(cases)('a minority is away: %s', async (what, size, fault, heal) => {
   expect([...turns.codes].filter((code) => code === 'UNAVAILABLE')).toEqual([])
 })
 
+test('a diagnosis of new nodes tells of their quarantine, and of nothing that follows from it', async () => {
+  const nodes = await nodesOf(3)
+  const locks = connect(nodes.url('maxTtlMs=60000'))
+  onTestFinished(() => locks.close())
+  const findings = await locks.diagnose()
+  const of = (subject: string): number => findings.filter((each) => each.subject.endsWith(subject)).length
+  expect([of('quarantine'), of('rights'), of('messages')]).toEqual([3, 3, 0])
+  expect(findings.filter(({ level }) => level === 'error')).toEqual([])
+  await expect(locks.tryAcquire('a')).rejects.toMatchObject({ code: 'UNREACHABLE' })
+})
+
 test('a majority is away: nobody is granted, holders lose their leases at their deadlines, and all goes on afterwards', async () => {
   const nodes = await nodesOf(3)
   await nodes.enlist()

@@ -109,7 +109,9 @@ async function rights(backend: Backend): Promise<Finding[]> {
   try {
     let told = false
     const unwatch = await backend.watch(waiter, () => (told = true))
-    await backend.join(holder)
+    const standing = await backend.join(holder)
+    // A node of a quorum that is in quarantine; of that, others tell.
+    if (standing.state === 'refused') return [advice('rights', `not tried, for it refuses all (${standing.reason})`)]
     await backend.join(waiter)
     await backend.renew(holder, 1000)
     await backend.leave(holder)
