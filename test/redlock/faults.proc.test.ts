@@ -53,7 +53,7 @@ async function killAndFreezeOver(nodes: Nodes): Promise<void> {
   await nodes.servers[0]!.start()
 }
 
-test.each(cases)('a minority is away: %s', async (what, size, fault, heal) => {
+test.each(cases)('30 a minority is away: %s', async (what, size, fault, heal) => {
   const nodes = await nodesOf(size)
   await nodes.enlist()
   const turns = new Turns(workersAt(nodes.url('maxTtlMs=3000'), '3s'), { holdMs: 5, restMs: 50 })
@@ -83,7 +83,7 @@ test('a diagnosis of new nodes tells of their quarantine, and of nothing that fo
   await expect(locks.tryAcquire('a')).rejects.toMatchObject({ code: 'UNREACHABLE' })
 })
 
-test('a majority is away: nobody is granted, holders lose their leases at their deadlines, and all goes on afterwards', async () => {
+test('31 a majority is away: nobody is granted, holders lose their leases at their deadlines, and all goes on afterwards', async () => {
   const nodes = await nodesOf(3)
   await nodes.enlist()
   const turns = new Turns(workersAt(nodes.url('maxTtlMs=3000'), '2s'), { holdMs: 5, restMs: 50 })
@@ -116,7 +116,7 @@ test('a majority is away: nobody is granted, holders lose their leases at their 
 test.each([
   ['waits: one holder', false],
   ['is said to be durable: two holders, and growing fences', true],
-])('a node of the majority comes back empty, and %s', async (_, durable) => {
+])('33 a node of the majority comes back empty, and %s', async (_, durable) => {
   const nodes = await nodesOf(3)
   await nodes.enlist()
   const options = `maxTtlMs=6000${durable ? '&durable' : ''}`
@@ -151,7 +151,7 @@ test.each([
 })
 
 test.each([3, 4])(
-  'eight contenders on %i nodes, with up to 40 ms of jitter a command, are all served',
+  '32 eight contenders on %i nodes, with up to 40 ms of jitter a command, are all served',
   async (size) => {
     const nodes = await nodesOf(size)
     const contenders = await Promise.all(
