@@ -38,6 +38,12 @@ const wanted = [...rowsOfNodes, ...rowsOfFaults].filter(
   ({ name }) => chosen.length === 0 || chosen.some((word) => name.includes(word)),
 )
 
+if (wanted.length === 0) {
+  const all = [...rowsOfNodes, ...rowsOfFaults].map(({ name }) => name).join(', ')
+  console.error(`no row has ${chosen.join(' or ')} in its name; there are ${all}`)
+  process.exit(64)
+}
+
 const isMissing = ({ name }) => names.includes(name) && !existsSync(binary(name))
 if (wanted.some(isMissing)) execFileSync('npm', ['ci', '--prefix', nodes], { cwd: nodes, stdio: 'inherit' })
 
