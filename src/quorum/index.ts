@@ -37,7 +37,7 @@ export type { Memory, Node } from './node.ts'
 
 export interface QuorumOptions {
   readonly kind: string
-  /** Independent of each other; the same list, in any order, in every process. */
+  /** Independent of each other; the same list in every process, best in one order: the first one is asked first where many contend. */
   readonly nodes: readonly { readonly node: Node; readonly label: string }[]
   /** How long a node that has forgotten waits; no ttl, with its lock delay, may be longer. In milliseconds. */
   readonly longestMs: number
@@ -204,12 +204,11 @@ export class QuorumBackend implements Backend {
   ): Promise<Tally<Standing>> {
     const votes = await this.#ask<Standing, Tally<Standing>>(
       {
-        ask: (node) => node.join({ ...entry, wait: false }),
+        ...this.#asVote(entry, over),
         decide: (tally) => {
           const all = before.plus(tally)
           return this.#by(all, isHeld) || !this.#possible(all, isHeld) ? all : undefined
         },
-        late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
         enough: this.#most - before.answers.size,
       },
       members,
@@ -222,17 +221,17 @@ export class QuorumBackend implements Backend {
   async #voteInTurn(entry: Entry, over: Promise<void>): Promise<Tally<Standing>> {
     const gate = this.#members.find((member) => member.well && !member.overdue) ?? this.#members[0]!
     const others = this.#members.filter((member) => member !== gate)
-    const first = await this.#ask<Standing, Tally<Standing>>(
-      {
-        ask: (node) => node.join({ ...entry, wait: false }),
-        decide: whole,
-        late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
-      },
-      [gate],
-    )
+    const first = await this.#ask({ ...this.#asVote(entry, over), decide: whole }, [gate])
     const answer = first.answers.get(gate)
     if (answer?.state === 'refused' && answer.reason === 'held') return first
     return this.#vote(entry, over, others, first)
+  }
+
+  #asVote(entry: Entry, over: Promise<void>): Pick<Question<Standing, never>, 'ask' | 'late'> {
+    return {
+      ask: (node) => node.join({ ...entry, wait: false }),
+      late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
+    }
   }
 
   #straggler(member: Member, entry: Entry, standing: Standing | undefined): void {

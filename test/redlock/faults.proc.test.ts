@@ -83,6 +83,21 @@ test('a diagnosis of new nodes tells of their quarantine, and of nothing that fo
   await expect(locks.tryAcquire('a')).rejects.toMatchObject({ code: 'UNREACHABLE' })
 })
 
+test('a node that comes back with an old memory waits as well, for the longest that it was told', async () => {
+  const nodes = await nodesOf(3)
+  const once = connect(nodes.url('maxTtlMs=60000&durable'))
+  await once.diagnose()
+  await once.close()
+  const admin = new Redis(nodes.servers[0]!.port)
+  await admin.save()
+  admin.disconnect()
+  await nodes.restartEmpty(0)
+  const locks = connect(nodes.url('maxTtlMs=1000'), { ttl: '1s' })
+  onTestFinished(() => locks.close())
+  const waits = (await locks.diagnose()).filter(({ subject }) => subject.endsWith('quarantine'))
+  expect(waits.map(({ text }) => Number(/for (\d+) s more/.exec(text)?.[1]))).toEqual([60])
+})
+
 test('31 a majority is away: nobody is granted, holders lose their leases at their deadlines, and all goes on afterwards', async () => {
   const nodes = await nodesOf(3)
   await nodes.enlist()

@@ -34,7 +34,7 @@ local memory
 if #KEYS % 4 == 1 then
   local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
   local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
-  memory = { key = KEYS[#KEYS], top = 0 }
+  memory = { key = KEYS[#KEYS], top = 0, longest = longest }
   local raw = call('GET', memory.key)
   if raw then
     local format, waits
@@ -43,7 +43,7 @@ if #KEYS % 4 == 1 then
     memory.longest = math.max(longest, waits)
   end
   if not raw or (memory.run ~= run and durable == 0) then
-    memory.run, memory.since, memory.admitted, memory.longest, memory.dirty = run, now, durable, longest, true
+    memory.run, memory.since, memory.admitted, memory.dirty = run, now, durable, true
   end
   if memory.admitted == 0 then memory.quarantine = math.max(0, memory.since + memory.longest - now) end
 

@@ -16,7 +16,7 @@ export interface RedlockOptions {
    * when it has forgotten what it granted. The same in every program. Default 60,000.
    */
   readonly maxTtlMs?: number
-  /** How long a node may take for an answer before it counts as down, in milliseconds. Default 300. */
+  /** How long a node may take for an answer before those who have answered decide without it, in milliseconds. Default 300. */
   readonly nodeTimeoutMs?: number
   /**
    * The nodes keep all that they have answered, also through a power failure (`appendfsync always`), and nobody flushes
