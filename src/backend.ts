@@ -132,9 +132,10 @@ export interface Backend {
 
   /**
    * Take a place in the queue. Idempotent by `entry.id`: a repeated call whose answer was lost finds its entry. After
-   * the first answer only `renew` asks, for a join could bring a lapsed entry back with a new ticket.
+   * the first answer only `renew` asks, for a join could bring a lapsed entry back with a new ticket. Whoever gives up on
+   * it leaves, and once more if it is answered after that; so there is no signal.
    */
-  join(entry: Entry, signal?: AbortSignal): Promise<Standing>
+  join(entry: Entry): Promise<Standing>
 
   /**
    * Make the lease of an entry last `ttlMs` from now (a waiter's: its `waitTtlMs` at most) and say where it stands.

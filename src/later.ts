@@ -17,8 +17,8 @@ export class Later implements Backend {
     this.#load = load
   }
 
-  async join(entry: Entry, signal?: AbortSignal): Promise<Standing> {
-    return (await this.#backend()).join(entry, signal)
+  async join(entry: Entry): Promise<Standing> {
+    return (await this.#backend()).join(entry)
   }
 
   async renew(claim: Claim, ttlMs: number, signal?: AbortSignal): Promise<Renewal> {

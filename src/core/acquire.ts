@@ -29,6 +29,7 @@ import { describeWho } from './who.ts'
 const RECHECK_MS = 2000
 /** Who was granted by a wake asks for the full lease after this. */
 const FULL_LEASE_SOON_MS = 50
+const SAME_MOMENT_MS = 1
 
 type Outcome =
   | { readonly state: 'granted'; readonly lease: CoreLease }
@@ -45,20 +46,6 @@ type Outcome =
  */
 export async function acquire(session: Session, request: Request, info: string): Promise<CoreLease> {
   const since = session.clock.now()
-  try {
-    return await acquireSince(session, request, info, since)
-  } catch (error) {
-    emit('holdfast:give-up', () => ({
-      name: request.name,
-      kind: request.kind,
-      waitedMs: session.clock.now() - since,
-      code: codeOf(error),
-    }))
-    throw error
-  }
-}
-
-async function acquireSince(session: Session, request: Request, info: string, since: number): Promise<CoreLease> {
   let waited = false
   let news: News | undefined
   try {
@@ -87,6 +74,14 @@ async function acquireSince(session: Session, request: Request, info: string, si
           break
       }
     }
+  } catch (error) {
+    emit('holdfast:give-up', () => ({
+      name: request.name,
+      kind: request.kind,
+      waitedMs: session.clock.now() - since,
+      code: codeOf(error),
+    }))
+    throw error
   } finally {
     news?.end()
   }
@@ -222,7 +217,10 @@ class Attempt implements Charge, Closable {
   /** A hint came while a request was on its way: that request's answer may be older than the hint. */
   #askAgain = false
   #timeout: Appointment | undefined
+  #limitedAt = 0
   #unwatch = (): void => {}
+  #alive = (): void => {}
+  readonly #abort = (): void => this.#fail(this.#request.signal!.reason)
 
   constructor(session: Session, request: Request, info: string, since: number, waitedBefore: boolean) {
     this.#session = session
@@ -250,23 +248,13 @@ class Attempt implements Charge, Closable {
     })
   }
 
-  async run(): Promise<Outcome> {
-    const { signal } = this.#request
-    const abort = (): void => this.#fail(signal!.reason)
-    const alive = this.#session.agenda.keepAlive()
+  run(): Promise<Outcome> {
+    this.#alive = this.#session.agenda.keepAlive()
     this.#session.enter(this)
-    signal?.addEventListener('abort', abort, { once: true })
-    try {
-      if (this.#entry.wait) this.#subscribe()
-      else this.#join()
-      return await this.#outcome
-    } finally {
-      this.#unwatch()
-      alive()
-      this.#timeout?.cancel()
-      this.#session.exit(this)
-      signal?.removeEventListener('abort', abort)
-    }
+    this.#request.signal?.addEventListener('abort', this.#abort, { once: true })
+    if (this.#entry.wait) this.#subscribe()
+    else this.#join()
+    return this.#outcome
   }
 
   answered(answer: Renewal | Standing, sentAt: number): void {
@@ -326,7 +314,7 @@ class Attempt implements Charge, Closable {
    * 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
    */
   #subscribe(): void {
-    this.#limit(this.#session.clock.now(), () => {})
+    this.#limit(this.#waitedBefore ? this.#session.clock.now() : this.#since)
     this.#session.backend
       .watch(this.claim, (news) => this.#wake(news?.held))
       .then(
@@ -341,10 +329,9 @@ class Attempt implements Charge, Closable {
 
   #join(): void {
     const sentAt = this.#session.clock.now()
-    const controller = new AbortController()
-    this.#limit(sentAt, () => controller.abort())
+    this.#limit(sentAt)
     this.#joined = true
-    this.#session.backend.join(this.#entry, controller.signal).then(
+    this.#session.backend.join(this.#entry).then(
       (standing) => {
         this.#timeout?.cancel()
         this.answered(standing, sentAt)
@@ -357,9 +344,12 @@ class Attempt implements Charge, Closable {
     )
   }
 
-  /** Give up, and `abort`, if what is sent now is not answered in time. */
-  #limit(sentAt: number, abort: () => void): void {
+  /** Give up if what is sent now is not answered in time. */
+  #limit(sentAt: number): void {
     const { agenda, options, backend } = this.#session
+    // A subscription that stood already took no time; then its limit will do.
+    if (this.#timeout && sentAt - this.#limitedAt < SAME_MOMENT_MS) return
+    this.#limitedAt = sentAt
     const left = this.#since + this.#request.waitMs - sentAt
     // A caller who waits longer than a request may take hears that the coordinator is silent, others that time is up.
     const timeoutMs =
@@ -368,7 +358,6 @@ class Attempt implements Charge, Closable {
     this.#timeout = agenda.at(sentAt + timeoutMs, () => {
       const silence = `"${this.#request.name}": the coordinator (${backend.kind}) did not answer within ${seconds(timeoutMs)}`
       const patient = timeoutMs >= options.requestTimeoutMs
-      abort()
       this.#fail(patient ? new UnreachableError(this.#request.name, silence) : this.#tooLong())
     })
   }
@@ -461,8 +450,12 @@ class Attempt implements Charge, Closable {
 
   #end(): void {
     this.#done = true
-    // Now, and not when `run` goes on: the keeper would call an ended charge again and again before that.
     this.#session.keeper.remove(this)
+    this.#session.exit(this)
+    this.#unwatch()
+    this.#timeout?.cancel()
+    this.#alive()
+    this.#request.signal?.removeEventListener('abort', this.#abort)
   }
 
   #tooLong(): WaitTimeoutError {

@@ -358,8 +358,8 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#stop()
     if (!late) this.#become('released')
     // Also after a loss: its user is done now, so the next one need not wait for the coordinator's end of the lease.
-    const leaving = this.#session.leave(this.claim, this.#longestTtlMs, Math.max(0, this.#request.minHoldMs - heldMs))
-    const answer = await leaving
+    const lingerMs = Math.max(0, this.#request.minHoldMs - heldMs)
+    const answer = await this.#session.leave(this.claim, this.#longestTtlMs, lingerMs, now)
     const outcome = answer === true && !late ? 'released' : 'gone'
     emit('holdfast:release', () => ({ ...this.#about(), heldMs, outcome }))
     return outcome

@@ -38,7 +38,9 @@ export class Session {
   readonly options: SessionOptions
 
   readonly #open = new FleetingSet<Closable>()
-  readonly #leaving = new FleetingSet<Promise<unknown>>()
+  /** How many entries are being left, and whom to tell when none is. */
+  #leaving = 0
+  #left = (): void => {}
   readonly #home = AsyncLocalStorage.snapshot()
   #closed = false
   #closing: Promise<void> | undefined
@@ -88,6 +90,7 @@ export class Session {
     const controller = new AbortController()
     return this.#bounded(
       lock,
+      this.clock.now(),
       () => verb(controller.signal),
       (error) => controller.abort(error),
     )
@@ -100,12 +103,12 @@ export class Session {
    *
    * @returns whether the entry was there; `undefined` when nobody answered within the request timeout
    */
-  leave(claim: Claim, ttlMs: number, lingerMs = 0): Promise<boolean | undefined> {
+  leave(claim: Claim, ttlMs: number, lingerMs = 0, now: number = this.clock.now()): Promise<boolean | undefined> {
     const options = lingerMs > 0 ? { lingerMs } : undefined
-    const leave = (): Promise<boolean> => this.#bounded(claim.name, () => this.backend.leave(claim, options))
-    const again = this.clock.now() + ttlMs
-    const first = leave().catch((error: unknown) => {
-      if (!isFinal(error)) this.#track(this.#leaveAgain(leave, again))
+    const leave = (at: number): Promise<boolean> =>
+      this.#bounded(claim.name, at, () => this.backend.leave(claim, options))
+    const first = leave(now).catch((error: unknown) => {
+      if (!isFinal(error)) this.#track(this.#leaveAgain(leave, now + ttlMs))
       return undefined
     })
     this.#track(first)
@@ -138,26 +141,37 @@ export class Session {
     // First: what is closed down calls user code, which may ask for more.
     this.#closed = true
     for (const member of this.#open.all()) member.closeDown(new ClosedError())
-    await this.#atMost(Promise.all(this.#leaving.all()))
+    await this.#atMost(this.#allLeft())
     await this.#atMost(this.backend.close())
   }
 
   /** What could not be done in time is not waited for: leases end by themselves, and a coordinator may be out of reach. */
   async #atMost(work: Promise<unknown>): Promise<void> {
-    await this.#bounded(undefined, () => work).catch(() => {})
+    await this.#bounded(undefined, this.clock.now(), () => work).catch(() => {})
   }
 
+  /** @param leaving does not reject */
   #track(leaving: Promise<unknown>): void {
-    this.#leaving.add(leaving)
-    void leaving.then(() => this.#leaving.delete(leaving))
+    this.#leaving += 1
+    void leaving.then(() => {
+      this.#leaving -= 1
+      if (this.#leaving === 0) this.#left()
+    })
   }
 
-  async #leaveAgain(leave: () => Promise<boolean>, until: number): Promise<void> {
+  #allLeft(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#left = resolve
+      if (this.#leaving === 0) resolve()
+    })
+  }
+
+  async #leaveAgain(leave: (at: number) => Promise<boolean>, until: number): Promise<void> {
     for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, RETRY_LONGEST_MS)) {
       if (this.closed || this.clock.now() + pauseMs >= until) return
       await this.#sleep(pauseMs * (0.5 + this.runtime.random() / 2))
       try {
-        await leave()
+        await leave(this.clock.now())
         return
       } catch (error) {
         // Unknown: it may be gone or not. Leaving twice does no harm, so ask again until the lease must be over.
@@ -170,10 +184,15 @@ export class Session {
     return new Promise((resolve) => void this.agenda.at(this.clock.now() + ms, resolve))
   }
 
-  #bounded<T>(lock: string | undefined, verb: () => Promise<T>, late?: (error: Error) => void): Promise<T> {
+  #bounded<T>(
+    lock: string | undefined,
+    now: number,
+    verb: () => Promise<T>,
+    late?: (error: Error) => void,
+  ): Promise<T> {
     const { requestTimeoutMs } = this.options
     return new Promise((resolve, reject) => {
-      const limit = this.agenda.at(this.clock.now() + requestTimeoutMs, () => {
+      const limit = this.agenda.at(now + requestTimeoutMs, () => {
         const text = `the coordinator (${this.backend.kind}) did not answer within ${seconds(requestTimeoutMs)}`
         const error = new UnreachableError(lock, text)
         alive()

@@ -69,7 +69,7 @@ export function viewOf(name: string, [capacity, holders, entries]: Looked): Queu
     weight: Number(weight),
     ageMs: millis(age),
     ttlMs: millis(ttl),
-    lingering: done(lingering),
+    lingering: found(lingering),
     ...(Number(held) < 0 ? {} : { heldMs: millis(held) }),
     ...(info === '' ? {} : { info }),
   }))
@@ -91,7 +91,12 @@ function millis(micros: Numeric): number {
   return Number(micros) / 1000
 }
 
+/** As the server counts: no lease is shorter than it was asked for. */
+export function micros(ms: number): number {
+  return Math.ceil(ms * 1000)
+}
+
 /** Of a verb that says whether it found what it was asked for. */
-export function done(answer: unknown): boolean {
+export function found(answer: unknown): boolean {
   return Number(answer) === 1
 }

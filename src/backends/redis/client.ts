@@ -79,17 +79,15 @@ export function clientOf(client: RedisLike): Client {
 }
 
 /** Ask by name, and tell the script to the node that does not know it. */
-async function ask<T>(bySha: () => Promise<T>, bySource: () => Promise<T>, sent?: () => void): Promise<T> {
-  try {
-    const answer = bySha()
-    sent?.()
-    return await answer
-  } catch (error) {
+function ask<T>(bySha: () => Promise<T>, bySource: () => Promise<T>, sent?: () => void): Promise<T> {
+  const answer = bySha()
+  sent?.()
+  return answer.catch((error: unknown) => {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
-    const answer = bySource()
+    const again = bySource()
     sent?.()
-    return answer
-  }
+    return again
+  })
 }
 
 /** The keys of one node. */

@@ -7,7 +7,7 @@ import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wak
 import { BackendError } from '../../backend.ts'
 import type { Memory, Node } from '../../quorum/node.ts'
 import type { Looked, Recalled } from './answer.ts'
-import { done, memoryOf, standing, viewOf } from './answer.ts'
+import { found, memoryOf, micros, standing, viewOf } from './answer.ts'
 import type { Client, RedisLike, Script } from './client.ts'
 import { clientOf, scriptOf } from './client.ts'
 import { diagnose } from './diagnose.ts'
@@ -17,6 +17,8 @@ import { Inbox } from './inbox.ts'
 import { Naming } from './keys.ts'
 import type { Words } from './lane.ts'
 import { Lane } from './lane.ts'
+import type { Terms } from './terms.ts'
+import { LastTerms } from './terms.ts'
 import QUEUE from './script.ts'
 import { Replicated } from './replicated.ts'
 import type { Location } from './url.ts'
@@ -107,6 +109,7 @@ export class RedisBackend implements Node {
   readonly #client: Client
   readonly #naming: Naming
   readonly #inbox: Inbox
+  readonly #terms = new LastTerms()
   readonly #joins: Lane
   readonly #others: Lane
   /** Of what somebody will believe in: joins; renewals and downgrades. */
@@ -138,14 +141,17 @@ export class RedisBackend implements Node {
     this.#renewals = renewals ? new Lane(renewals, scripts.others, this.#naming) : this.#others
   }
 
-  async join(entry: Entry): Promise<Standing> {
-    const [words, texts] = this.#wordsOf(entry)
-    return standing(await this.#ask(this.#grants, entry.name, 'join', words, texts), entry.ttlMs) as Standing
+  join(entry: Entry): Promise<Standing> {
+    const tag = this.#inbox.tagOf(entry.id)
+    const terms = this.#terms.of(entry, tag === undefined ? '' : this.#inbox.channel)
+    const answer = this.#ask(this.#grants, entry.name, 'join', [entry.id, tag ?? ''], terms)
+    return answer.then((said) => standing(said, entry.ttlMs) as Standing)
   }
 
   async seed(entry: Entry, fence: bigint): Promise<Standing> {
-    const [words, texts] = this.#wordsOf({ ...entry, wait: false, waitersMax: Number(fence) })
-    return standing(await this.#ask(this.#joins, entry.name, 'seed', words, texts), entry.ttlMs) as Standing
+    const words = [entry.id, '', Number(fence)]
+    const answer = await this.#ask(this.#joins, entry.name, 'seed', words, this.#terms.of(entry, ''))
+    return standing(answer, entry.ttlMs) as Standing
   }
 
   async confirm({ name, id }: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
@@ -157,16 +163,7 @@ export class RedisBackend implements Node {
   }
 
   async admit(incarnation: string, top: bigint): Promise<boolean> {
-    return done(await this.#ask(this.#others, NO_NAME, 'admit', [incarnation, Number(top)]))
-  }
-
-  /** What a join says of its entry, and the texts that others say as well. */
-  #wordsOf(entry: Entry): readonly [Words, readonly string[]] {
-    const { id, weight, capacity, ttlMs, waitTtlMs, wait, waitersMax, lockDelayMs = 0, info = '' } = entry
-    const tag = this.#inbox.tagOf(id)
-    const times = [micros(ttlMs), micros(waitTtlMs)]
-    const words = [id, weight, capacity, ...times, wait ? 1 : 0, waitersMax ?? -1, micros(lockDelayMs), tag ?? '']
-    return [words, [tag === undefined ? '' : this.#inbox.channel, info]]
+    return found(await this.#ask(this.#others, NO_NAME, 'admit', [incarnation, Number(top)]))
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
@@ -177,8 +174,8 @@ export class RedisBackend implements Node {
     return Promise.all(claims.map((claim) => this.renew(claim, ttlMs)))
   }
 
-  async leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {
-    return done(await this.#ask(this.#others, name, 'leave', [id, micros(lingerMs)]))
+  leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {
+    return this.#ask(this.#others, name, 'leave', [id, micros(lingerMs)]).then(found)
   }
 
   async lighten({ name, id }: Claim, weight: number): Promise<Renewal> {
@@ -186,11 +183,11 @@ export class RedisBackend implements Node {
   }
 
   async describe({ name, id }: Claim, info: string): Promise<boolean> {
-    return done(await this.#ask(this.#joins, name, 'describe', [id, info]))
+    return found(await this.#ask(this.#joins, name, 'describe', [id, info]))
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
-    return done(await this.#ask(this.#others, name, 'evict', [String(fence)]))
+    return found(await this.#ask(this.#others, name, 'evict', [String(fence)]))
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
@@ -236,9 +233,9 @@ export class RedisBackend implements Node {
     await this.#client.close()
   }
 
-  #ask(lane: Lane, name: string, verb: string, words: Words, texts?: readonly string[]): Promise<unknown> {
+  #ask(lane: Lane, name: string, verb: string, words: Words, terms?: Terms): Promise<unknown> {
     if (this.#closed) return Promise.reject(closed())
-    return lane.ask(name, verb, words, texts)
+    return lane.ask(name, verb, words, terms)
   }
 }
 
@@ -256,8 +253,4 @@ function checkReplicas(client: Client, replicas: unknown, timeoutMs: unknown): v
 function checkCount(option: string, value: unknown, least: number, most: number): void {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
     throw new BackendError('MISCONFIGURED', `${option} must be a whole number from ${least} to ${most}`)
-}
-
-function micros(ms: number): number {
-  return Math.ceil(ms * 1000)
 }

@@ -1,14 +1,21 @@
 /**
  * Sends verbs to the server: what one turn of the event loop asks for leaves as one script call, at its end.
  *
+ * But of a burst, the first ones leave at once, and the server works on them while this process is still at the others.
+ * When 64 tasks ask again as soon as they are answered, two calls of 32 are always on their way, and the process and the
+ * server work at the same time: three pairs for every two that one call of 64 at a time brought (`docs/bench.md`, W2).
+ *
  * No verb is answered by a request that left before it. Two lanes never wait for each other.
  */
 import type { Client, Script } from './client.ts'
 import { redisError } from './errors.ts'
 import type { Naming } from './keys.ts'
+import type { Terms } from './terms.ts'
 
 /** A server does nothing else while it runs a script. */
 const VERBS_MAX = 500
+/** So many share what a call costs beside its verbs; then it is better to be early. */
+const BURST = 32
 
 /** What a lane needs of a client. */
 export interface Sender extends Pick<Client, 'cluster' | 'script'> {
@@ -31,13 +38,10 @@ interface Asked {
   readonly name: string
   readonly verb: string
   readonly words: Words
-  /** Its last words. Others of the same request are likely to have them, too: in a list, each is sent once. */
-  readonly texts: readonly string[]
+  readonly terms: Terms | undefined
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
 }
-
-const NONE: readonly string[] = []
 
 export class Lane {
   readonly #client: Sender
@@ -46,6 +50,7 @@ export class Lane {
   readonly #memory: NodeMemory | undefined
   readonly #flushLater = (): void => this.#flush()
   #waiting: Asked[] = []
+  #isBurst = false
 
   constructor(client: Sender, script: Script, naming: Naming, memory?: NodeMemory) {
     this.#client = client
@@ -54,11 +59,21 @@ export class Lane {
     this.#memory = memory
   }
 
-  ask(name: string, verb: string, words: Words, texts: readonly string[] = NONE): Promise<unknown> {
+  ask(name: string, verb: string, words: Words, terms?: Terms): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ name, verb, words, texts, resolve, reject })
+      this.#waiting.push({ name, verb, words, terms, resolve, reject })
       if (this.#waiting.length === 1) process.nextTick(this.#flushLater)
+      else if (this.#waiting.length === BURST && !this.#isBurst) this.#flushEarly()
     })
+  }
+
+  /** Once a turn. */
+  #flushEarly(): void {
+    const { blocked, cluster, reads } = this.#client
+    if (blocked || cluster || reads || this.#memory) return
+    this.#isBurst = true
+    this.#send(this.#waiting)
+    this.#waiting = []
   }
 
   #flush(): void {
@@ -66,6 +81,8 @@ export class Lane {
     if (blocked) return void blocked.then(() => this.#flush())
     const waiting = this.#waiting
     this.#waiting = []
+    this.#isBurst = false
+    if (waiting.length === 0) return
     if (waiting.length === 1 && !reads && !this.#memory) return this.#sendOne(waiting[0]!)
     for (const asked of cluster ? byName(waiting) : [waiting]) {
       for (let first = 0; first < asked.length; first += VERBS_MAX) this.#send(asked.slice(first, first + VERBS_MAX))
@@ -74,10 +91,10 @@ export class Lane {
 
   /** As it is. */
   #sendOne(asked: Asked): void {
-    const { name, verb, words, texts } = asked
+    const { name, verb, words, terms } = asked
     const args = [verb, '1']
     for (const word of words) args.push(String(word))
-    args.push(...texts)
+    if (terms) args.push(...terms.words)
     this.#client.script(this.#script, this.#naming.keys(name), args).then(
       (answer) => settle(asked, answer),
       (error: unknown) => asked.reject(redisError(error)),
@@ -89,19 +106,17 @@ export class Lane {
     const numbers = new Map<string, number>()
     const keys: string[] = []
     const args = ['']
-    const list = asked.map(({ name, verb, words, texts }) => {
+    const places = new Map<Terms, number>()
+    const list = asked.map(({ name, verb, words, terms }) => {
       let number = numbers.get(name)
       if (number === undefined) {
         numbers.set(name, (number = numbers.size + 1))
         keys.push(...this.#naming.keys(name))
       }
-      const line = [verb, number, ...words]
-      for (const text of texts) {
-        let place = args.indexOf(text, 1)
-        if (place < 0) place = args.push(text) - 1
-        line.push(place + 1)
-      }
-      return line
+      if (!terms) return [verb, number, ...words]
+      let place = places.get(terms)
+      if (place === undefined) places.set(terms, (place = args.push(terms.json)))
+      return [verb, number, words[0], words[1], place, ...words.slice(2)]
     })
     args[0] = JSON.stringify(list)
     if (this.#memory) {

@@ -15,145 +15,136 @@
  * or twice that, and until then a clock that is set back cannot make a fence go back.
  *
  * Making a function or a table costs the server as much as a command, so what only a crowd or a batch needs is made when
- * there is one.
+ * there is one. Writing into a string costs a third of what a new one with an expiry costs, so a head is written into
+ * where its key lasts long enough, and is given SPARE more than it needs whenever it does not.
  */
+import { MEMORY } from './memory.ts'
+
 const SLACK = 60_000_000
+const SPARE = SLACK / 2
 const FORMAT = 1
 const [FREE, ALONE, CROWDED] = [0, 1, 2]
+/**
+ * What a head begins with, whatever its mode: format, mode, last fence, until when it is followed, when it expires.
+ * What follows when one is alone: in front, what most verbs look at, its end, lock delay, and owner token; then the rest,
+ * capacity, weight, ttl, ttl of a waiter, since when, tag, inbox, info. What follows for a crowd: capacity, entries,
+ * holders, their weight, the earliest end. Numbers are doubles, big-endian, and a text stands behind its length; behind it
+ * all there may be what is left of a longer one.
+ */
+const HEAD = 'Bddd'
+const [MODE_AT, LAST_AT, EXPIRES_AT, ENDS_AT] = [1, 2, 18, 26]
+const FRONT = 'ddI4c0'
+const BACK = 'dddddI4c0I4c0I4c0'
+const CROWD = 'ddddd'
 /** Whoever is first in line hears when the first of the holders ends; of so many holders at most. */
 const HOLDERS_LOOKED_AT = 100
 
 const QUEUE: string = String.raw`
+-- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with its
+-- name's number, which is 1, and its arguments; or many, as a list in JSON, and then the terms of joins, each a list in
+-- JSON, to which they refer by their places in ARGV.
+
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local call, pack, unpackAll = redis.call, cmsgpack.pack, cmsgpack.unpack
+local call, put, get = redis.call, struct.pack, struct.unpack
 
--- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
--- when the server is another run of itself and nobody vouches that it keeps all it has answered.
-local memory
-if #KEYS % 4 == 1 then
-  local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
-  local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
-  memory = { key = KEYS[#KEYS], top = 0, longest = longest }
-  local raw = call('GET', memory.key)
-  if raw then
-    local format, waits
-    format, memory.run, memory.since, memory.admitted, memory.top, waits = unpackAll(raw)
-    if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
-    memory.longest = math.max(longest, waits)
-  end
-  if not raw or (memory.run ~= run and durable == 0) then
-    memory.run, memory.since, memory.admitted, memory.dirty = run, now, durable, true
-  end
-  if memory.admitted == 0 then memory.quarantine = math.max(0, memory.since + memory.longest - now) end
-
-  local function raise(top)
-    if top > memory.top then memory.top, memory.dirty = top, true end
-  end
-
-  -- The fences of a node are larger than all it knows of, whatever their names; but for one that was drawn elsewhere.
-  function memory.mint(last)
-    local fence = memory.given or math.max(last + 1, now, memory.top + 1)
-    raise(fence)
-    return fence
-  end
-
-  -- What the node has to say before its queues are asked.
-  function memory.answer(asked)
-    local verb = asked[1]
-    local incarnation = string.format('%s:%.0f', memory.run, memory.since)
-    memory.given = nil
-    if verb == 'recall' then
-      return { incarnation, memory.top, memory.quarantine or -1 }
-    elseif verb == 'admit' then
-      if asked[3] ~= incarnation or (memory.quarantine and memory.quarantine > 0) then return 0 end
-      raise(asked[4])
-      memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
-      return 1
-    elseif verb == 'seed' then
-      asked[1], asked[9], memory.given = 'join', -1, asked[9]
-    elseif memory.quarantine and verb == 'join' then
-      return { 'refused', 'quarantine', memory.quarantine, 0, '' }
-    elseif memory.quarantine and verb == 'confirm' then
-      return { 'lost' }
-    elseif verb == 'confirm' then
-      raise(asked[4])
-    end
-  end
-end
-
+${MEMORY}
 -- A verb about a queue with one entry at most. Without an answer, it takes more than that; then with the head as it is.
--- What it is asked may come as numbers, or as text.
--- Of the head, it looks at what stands before the seat's weight; what stands behind is kept as it is.
-local function alone(head, asked)
+-- What it is asked may come as numbers, or as text. A join's terms stand in a list, behind a place.
+local function alone(head, asked, terms, at)
   local verb = asked[1]
   local raw = call('GET', head)
-  local mode, last, followed = ${FREE}, 0, 0
-  local offset, format, capacity, id, ends, delay
+  local mode, last, followed, expires = ${FREE}, 0, 0, 0
+  local ends, delay, id, rest
   if raw then
-    offset, format, mode, last, followed, capacity, id, ends, delay = cmsgpack.unpack_limit(raw, 8, 0)
-    if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
+    if string.byte(raw) ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(string.byte(raw))) end
+    mode, last, followed, expires, rest = get('>${HEAD}', raw, 2)
     if mode == ${CROWDED} then return nil, raw end
-    if mode == ${ALONE} and ends <= now then
-      if delay > 0 then return nil, raw end
-      mode = ${FREE}
+    if mode == ${ALONE} then
+      ends, delay, id, rest = get('>${FRONT}', raw, rest)
+      if ends <= now then
+        if delay > 0 then return nil, raw end
+        mode = ${FREE}
+      end
     end
   end
   local mine = mode == ${ALONE} and id == asked[3]
-  local seat, answer
   if verb == 'join' then
     if mine then return { 'held', last, ends - now } end
     if mode == ${ALONE} then
-      local _, weight, _, _, _, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
       -- A try that finds no room changes nothing.
-      if asked[8] + 0 == 0 and asked[5] + 0 == capacity and weight + asked[4] > capacity then
+      local capacity, weight, _, _, _, _, _, info = get('>${BACK}', raw, rest)
+      if terms[at + 5] + 0 == 0 and terms[at + 2] + 0 == capacity and weight + terms[at + 1] > capacity then
         return { 'refused', 'held', ends + delay - now, capacity, info }
       end
       return nil, raw
     end
-    local weight, ttl = asked[4] + 0, asked[6] + 0
-    id, capacity, delay = asked[3], asked[5] + 0, asked[10] + 0
+    local weight, capacity, ttl = terms[at + 1] + 0, terms[at + 2] + 0, terms[at + 3] + 0
     if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
-    last, ends = memory and memory.mint(last) or math.max(last + 1, now), now + ttl
-    seat = pack(weight, ttl, asked[7] + 0, now, asked[11], asked[12], asked[13])
+    last, ends, delay = memory and memory.mint(last) or math.max(last + 1, now), now + ttl, terms[at + 7] + 0
+    local lasting = math.max(ends + delay + ${SLACK}, followed)
+    local stays = lasting <= expires
+    if not stays then expires = lasting + ${SPARE} end
+    local id, tag, inbox, info = asked[3], asked[4], terms[at + 8], terms[at + 9]
+    local text = put('>B${HEAD}${FRONT}${BACK}', ${FORMAT}, ${ALONE}, last, followed, expires, ends, delay, #id, id,
+      capacity, weight, ttl, terms[at + 4] + 0, now, #tag, tag, #inbox, inbox, #info, info)
+    if stays then
+      call('SETRANGE', head, '0', text)
+    else
+      call('SET', head, text, 'PX', math.ceil((expires - now) / 1000))
+    end
+    if followed > now then call('PUBLISH', head, '') end
+    return last
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
     local later = now + asked[4]
     -- A request that was sent earlier can land later, so a lease is never made shorter.
     if later < ends then return { 'held', last, ends - now } end
-    ends, seat = later, string.sub(raw, offset + 1)
+    local lasting = later + delay + ${SLACK}
+    if lasting <= expires then
+      call('SETRANGE', head, '${ENDS_AT}', put('>d', later))
+    else
+      expires = lasting + ${SPARE}
+      call('SETRANGE', head, '${EXPIRES_AT}', put('>dd', expires, later))
+      call('PEXPIRE', head, math.ceil((expires - now) / 1000))
+    end
+    return last
   elseif verb == 'confirm' then
     if not mine or (last ~= asked[5] and last ~= asked[4]) then return { 'lost' } end
-    last, seat = asked[4], string.sub(raw, offset + 1)
-    answer = { 'held', last, ends - now }
+    call('SETRANGE', head, '${LAST_AT}', put('>d', asked[4]))
+    return { 'held', asked[4], ends - now }
   elseif verb == 'leave' then
     if not mine then return 0 end
     if asked[4] + 0 > 0 then return nil, raw end
-    if last <= ends and ends - now <= ${SLACK} then
-      -- The key lasts long enough as it is, and twice as long at most. So one byte is enough, the mode: half the work.
-      call('SETRANGE', head, 1, '\0')
+    local lasting = math.max(math.max(now, last) + ${SLACK}, followed)
+    if lasting <= expires and expires - lasting <= ${SLACK} then
+      -- The key lasts long enough as it is, and not for much longer: one byte is enough, the mode.
+      call('SETRANGE', head, '${MODE_AT}', string.char(${FREE}))
     else
-      call('SET', head, pack(${FORMAT}, ${FREE}, last, followed), 'PX',
-        math.ceil((math.max(math.max(now, last) + ${SLACK}, followed) - now) / 1000))
+      call('SET', head, put('>B${HEAD}', ${FORMAT}, ${FREE}, last, followed, lasting), 'PX', math.ceil((lasting - now) / 1000))
     end
     if followed > now then call('PUBLISH', head, '') end
     return 1
   elseif verb == 'look' then
     if mode == ${FREE} then return { 0, 0, {} } end
-    local _, weight, _, _, joined, _, _, info = cmsgpack.unpack_limit(raw, 7, offset)
+    local capacity, weight, _, _, joined, _, _, info = get('>${BACK}', raw, rest)
     return { capacity, 1, { { last, weight, now - joined, now - joined, ends + delay - now, 0, info } } }
-  else
-    return nil, raw
   end
-  call('SET', head, pack(${FORMAT}, ${ALONE}, last, followed, capacity, id, ends, delay) .. seat, 'PX',
-    math.ceil((math.max(ends + delay + ${SLACK}, followed) - now) / 1000))
-  if verb == 'join' and followed > now then call('PUBLISH', head, '') end
-  return answer or last
+  return nil, raw
+end
+
+local single = string.byte(ARGV[1]) ~= 91
+local answer, head
+if single then
+  answer, head = alone(KEYS[1], ARGV, ARGV, 4)
+  if answer then return answer end
 end
 
 -- Crowds -----------------------------------------------------------------------------------------------------------
 
 local function makeCrowd()
+
+local pack = cmsgpack.pack
 
 local function packSeat(seat)
   return pack(seat.fence, seat.weight, seat.ttl, seat.waitTtl, seat.delay, seat.joined, seat.held, seat.lingering,
@@ -164,7 +155,7 @@ local function find(q, id)
   if q.count == 0 then return nil end
   local raw = call('HGET', q.seats, id)
   if not raw then return nil end
-  local fence, weight, ttl, waitTtl, delay, joined, held, lingering, inbox, tag, info = unpackAll(raw)
+  local fence, weight, ttl, waitTtl, delay, joined, held, lingering, inbox, tag, info = cmsgpack.unpack(raw)
   return { id = id, fence = fence, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay, joined = joined,
     held = held, lingering = lingering, inbox = inbox, tag = tag, info = info }
 end
@@ -218,18 +209,16 @@ local function load(first, raw)
     last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
     followed = 0, dirty = false, changed = false, granted = {} }
   if not raw then return q end
-  local format, mode, last, followed, capacity = unpackAll(raw)
-  if format ~= ${FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
-  q.last, q.followed, q.capacity = last, followed, capacity
+  local mode, last, followed, expires, rest = get('>${HEAD}', raw, 2)
+  q.last, q.followed = last, followed
   if mode == ${ALONE} then
-    local _, _, _, _, _, id, ends, delay, weight, ttl, waitTtl, joined, tag, inbox, info = unpackAll(raw)
-    q.count, q.holders, q.weight, q.dirty = 1, 1, weight, true
+    local ends, delay, id, capacity, weight, ttl, waitTtl, joined, tag, inbox, info = get('>${FRONT}${BACK}', raw, rest)
+    q.capacity, q.count, q.holders, q.weight, q.dirty = capacity, 1, 1, weight, true
     call('DEL', q.order, q.ends, q.seats)
     insert(q, { id = id, ends = ends, fence = last, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
       joined = joined, held = joined, lingering = 0, inbox = inbox, tag = tag, info = info })
   elseif mode == ${CROWDED} then
-    local _, _, _, _, _, count, holders, weight, earliest, expires = unpackAll(raw)
-    q.count, q.holders, q.weight, q.earliest, q.expires = count, holders, weight, earliest, expires
+    q.expires, q.capacity, q.count, q.holders, q.weight, q.earliest = expires, get('>${CROWD}', raw, rest)
     if call('ZCARD', q.order) ~= q.count then
       -- The server forgot a part of it: whoever was in there is told so by the next renewal.
       call('DEL', q.order, q.ends, q.seats)
@@ -246,13 +235,11 @@ end
 
 local function save(q)
   if q.dirty then
-    if q.count == 0 then
-      local lasting = math.max(math.max(now, q.last) + ${SLACK}, q.followed) - now
-      call('SET', q.head, pack(${FORMAT}, ${FREE}, q.last, q.followed), 'PX', math.ceil(lasting / 1000))
-    else
-      call('SET', q.head, pack(${FORMAT}, ${CROWDED}, q.last, q.followed, q.capacity, q.count, q.holders, q.weight, q.earliest,
-        q.expires), 'PX', math.ceil((math.max(q.expires, q.followed) - now) / 1000))
-    end
+    local crowded = q.count > 0
+    local expires = math.max(crowded and q.expires or math.max(now, q.last) + ${SLACK}, q.followed)
+    local text = put('>B${HEAD}', ${FORMAT}, crowded and ${CROWDED} or ${FREE}, q.last, q.followed, crowded and q.expires or expires)
+    if crowded then text = text .. put('>${CROWD}', q.capacity, q.count, q.holders, q.weight, q.earliest) end
+    call('SET', q.head, text, 'PX', math.ceil((expires - now) / 1000))
   end
   for _, seat in pairs(q.granted) do wake(seat, true) end
   if q.changed and q.followed > now then call('PUBLISH', q.head, '') end
@@ -330,11 +317,10 @@ local function refused(q, reason)
   return { 'refused', reason, firstEnd(q) - now, q.capacity, at(q, 0).info }
 end
 
-local verbs = {}
-
-function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, delay, tag, inbox, info)
+local function join(q, id, tag, terms)
   local known = find(q, id)
   if known then return standing(q, known) end
+  local weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, info = unpack(terms)
   if q.count > 0 then
     if q.capacity ~= capacity then return refused(q, 'capacity') end
     if q.holders < q.count or q.weight + weight > q.capacity then
@@ -360,61 +346,51 @@ function verbs.join(q, id, weight, capacity, ttl, waitTtl, patient, waitersMax, 
   return standing(q, seat)
 end
 
-function verbs.renew(q, id, ttl)
-  local seat = find(q, id)
-  if not seat then return { 'lost' } end
-  local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
-  if ends > endsAt(q, seat) then writeEnd(q, seat, ends) end
-  return standing(q, seat)
-end
-
-function verbs.confirm(q, id, fence, drawn)
-  local seat = find(q, id)
-  if not seat or q.count > 1 or (seat.fence ~= drawn and seat.fence ~= fence) then return { 'lost' } end
-  seat.fence = fence
-  q.last, q.dirty = fence, true
-  call('ZADD', q.order, fence, id)
-  write(q, seat)
-  return standing(q, seat)
-end
-
-function verbs.leave(q, id, lingering)
-  local seat = find(q, id)
-  if not seat then return 0 end
-  if lingering > 0 and seat.held > 0 then
-    linger(q, seat, now + lingering)
-    -- The first waiter sleeps until the end that it was told, and that has come closer.
-    if q.holders < q.count then wake(at(q, q.holders), false) end
-  else
-    forget(q, seat)
-    grant(q)
-  end
-  return 1
-end
-
-function verbs.lighten(q, id, weight)
-  local seat = find(q, id)
-  if not seat then return { 'lost' } end
-  if seat.held > 0 and weight < seat.weight then
-    q.weight = q.weight - seat.weight + weight
-    q.dirty = true
-    seat.weight = weight
+-- Of the entry with an owner token; what it is asked comes as numbers.
+local function entryVerb(q, verb, seat, asked)
+  if verb == 'renew' then
+    local ttl = asked[4]
+    local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
+    if ends > endsAt(q, seat) then writeEnd(q, seat, ends) end
+    return standing(q, seat)
+  elseif verb == 'confirm' then
+    local fence, drawn = asked[4], asked[5]
+    if q.count > 1 or (seat.fence ~= drawn and seat.fence ~= fence) then return { 'lost' } end
+    seat.fence = fence
+    q.last, q.dirty = fence, true
+    call('ZADD', q.order, fence, seat.id)
     write(q, seat)
-    grant(q)
+    return standing(q, seat)
+  elseif verb == 'leave' then
+    local lingering = asked[4]
+    if lingering > 0 and seat.held > 0 then
+      linger(q, seat, now + lingering)
+      -- The first waiter sleeps until the end that it was told, and that has come closer.
+      if q.holders < q.count then wake(at(q, q.holders), false) end
+    else
+      forget(q, seat)
+      grant(q)
+    end
+    return 1
+  elseif verb == 'lighten' then
+    local weight = asked[4]
+    if seat.held > 0 and weight < seat.weight then
+      q.weight = q.weight - seat.weight + weight
+      q.dirty = true
+      seat.weight = weight
+      write(q, seat)
+      grant(q)
+    end
+    return standing(q, seat)
+  elseif verb == 'describe' then
+    seat.info = asked[4]
+    write(q, seat)
+    if seat.held > 0 then q.changed = true end
+    return 1
   end
-  return standing(q, seat)
 end
 
-function verbs.describe(q, id, info)
-  local seat = find(q, id)
-  if not seat then return 0 end
-  seat.info = info
-  write(q, seat)
-  if seat.held > 0 then q.changed = true end
-  return 1
-end
-
-function verbs.evict(q, fence)
+local function evict(q, fence)
   local id = q.count > 0 and call('ZRANGEBYSCORE', q.order, fence, fence)[1]
   if not id then return 0 end
   forget(q, find(q, id))
@@ -422,14 +398,7 @@ function verbs.evict(q, fence)
   return 1
 end
 
--- For so long, say on the channel of the name when its holders change.
-function verbs.follow(q, lasting)
-  q.followed = math.max(q.followed, now + lasting)
-  q.dirty = true
-  return 1
-end
-
-function verbs.look(q)
+local function look(q)
   local entries = {}
   for place, id in ipairs(call('ZRANGE', q.order, 0, -1)) do
     local seat = find(q, id)
@@ -439,39 +408,51 @@ function verbs.look(q)
   return { q.capacity, q.holders, entries }
 end
 
-return { load = load, save = save, carryOut = function(q, asked)
+local function carryOut(q, asked)
   prune(q)
-  return verbs[asked[1]](q, unpack(asked, 3))
-end }
+  local verb, subject = asked[1], asked[3]
+  if verb == 'join' then return join(q, subject, asked[4], asked.terms) end
+  if verb == 'look' then return look(q) end
+  if verb == 'evict' then return evict(q, subject) end
+  if verb == 'follow' then
+    -- For so long, say on the channel of the name when its holders change.
+    q.followed = math.max(q.followed, now + subject)
+    q.dirty = true
+    return 1
+  end
+  local seat = find(q, subject)
+  if seat then return entryVerb(q, verb, seat, asked) end
+  return (verb == 'leave' or verb == 'describe') and 0 or { 'lost' }
+end
+
+return load, save, carryOut
 
 end
 
--- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with its name's number, which is 1, and its arguments; or many, as a list in
--- JSON, and then the texts to which joins refer by their places in ARGV.
-
-local allAsked, head
-local single = string.byte(ARGV[1]) ~= 91
+local allAsked
+local queues, broken, answers = {}, {}, {}
+local load, save, carryOutInCrowd
 if single then
-  local answer, raw = alone(KEYS[1], ARGV)
-  if answer then return answer end
-  local asked = { ARGV[1], 1, unpack(ARGV, 3) }
-  if asked[1] ~= 'describe' then
-    -- All but owner token, tag, inbox and info.
-    for place = 4, math.min(#asked, 10) do asked[place] = tonumber(asked[place]) end
+  local asked = { ARGV[1], 1, ARGV[3], ARGV[4], ARGV[5] }
+  if asked[1] == 'join' then
+    asked.terms = { unpack(ARGV, 5) }
+    for place = 1, 7 do asked.terms[place] = tonumber(asked.terms[place]) end
+  elseif asked[1] ~= 'describe' then
+    asked[4], asked[5] = tonumber(ARGV[4]), tonumber(ARGV[5])
   end
-  allAsked, head = { asked }, raw
+  allAsked = { asked }
+  load, save, carryOutInCrowd = makeCrowd()
+  queues[1] = load(1, head)
 else
   allAsked = cjson.decode(ARGV[1])
+  local terms = {}
   for _, asked in ipairs(allAsked) do
-    if asked[1] == 'join' or asked[1] == 'seed' then asked[12], asked[13] = ARGV[asked[12]], ARGV[asked[13]] end
+    local verb, place = asked[1], asked[5]
+    if verb == 'join' or verb == 'seed' then
+      terms[place] = terms[place] or cjson.decode(ARGV[place])
+      asked.terms = terms[place]
+    end
   end
-end
-
-local queues, broken, answers = {}, {}, {}
-local crowd
-if single then
-  crowd = makeCrowd()
-  queues[1] = crowd.load(1, head)
 end
 
 local function carryOut(asked)
@@ -481,12 +462,12 @@ local function carryOut(asked)
   if answer then return answer end
   if not queues[name] then
     local first = name * 4 - 3
-    answer, raw = alone(KEYS[first], asked)
+    answer, raw = alone(KEYS[first], asked, asked.terms, 0)
     if answer then return answer end
-    crowd = crowd or makeCrowd()
-    queues[name] = crowd.load(first, raw)
+    if not load then load, save, carryOutInCrowd = makeCrowd() end
+    queues[name] = load(first, raw)
   end
-  return crowd.carryOut(queues[name], asked)
+  return carryOutInCrowd(queues[name], asked)
 end
 
 local place, count = 0, #allAsked
@@ -509,12 +490,10 @@ while place < count do
   if not done then breakName(allAsked[place][2], reason) end
 end
 for name, q in pairs(queues) do
-  local done, reason = pcall(crowd.save, q)
+  local done, reason = pcall(save, q)
   if not done then breakName(name, reason) end
 end
-if memory and memory.dirty then
-  call('SET', memory.key, pack(${FORMAT}, memory.run, memory.since, memory.admitted, memory.top, memory.longest))
-end
+if memory then memory.save() end
 -- Where anything went wrong, nobody knows what became of any verb of that name.
 for name, reason in pairs(broken) do
   for place, asked in ipairs(allAsked) do

@@ -1,0 +1,67 @@
+/**
+ * The part of the script (`script.ts`) for a server that is a node of a quorum: what it remembers of itself, and what that
+ * allows it. `src/quorum/` says why.
+ */
+const MEMORY_FORMAT = 1
+
+export const MEMORY: string = String.raw`
+-- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
+-- when the server is another run of itself and nobody vouches that it keeps all it has answered.
+local memory
+if #KEYS % 4 == 1 then
+  local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
+  local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
+  memory = { key = KEYS[#KEYS], top = 0, longest = longest }
+  local raw = call('GET', memory.key)
+  if raw then
+    local format, waits
+    format, memory.run, memory.since, memory.admitted, memory.top, waits = cmsgpack.unpack(raw)
+    if format ~= ${MEMORY_FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
+    memory.longest = math.max(longest, waits)
+  end
+  if not raw or (memory.run ~= run and durable == 0) then
+    memory.run, memory.since, memory.admitted, memory.dirty = run, now, durable, true
+  end
+  if memory.admitted == 0 then memory.quarantine = math.max(0, memory.since + memory.longest - now) end
+
+  local function raise(top)
+    if top > memory.top then memory.top, memory.dirty = top, true end
+  end
+
+  -- The fences of a node are larger than all it knows of, whatever their names; but for one that was drawn elsewhere.
+  function memory.mint(last)
+    local fence = memory.given or math.max(last + 1, now, memory.top + 1)
+    raise(fence)
+    return fence
+  end
+
+  -- What the node has to say before its queues are asked.
+  function memory.answer(asked)
+    local verb = asked[1]
+    local incarnation = string.format('%s:%.0f', memory.run, memory.since)
+    memory.given = nil
+    if verb == 'recall' then
+      return { incarnation, memory.top, memory.quarantine or -1 }
+    elseif verb == 'admit' then
+      if asked[3] ~= incarnation or (memory.quarantine and memory.quarantine > 0) then return 0 end
+      raise(asked[4])
+      memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
+      return 1
+    elseif verb == 'seed' then
+      asked[1], memory.given = 'join', asked[6]
+    elseif memory.quarantine and verb == 'join' then
+      return { 'refused', 'quarantine', memory.quarantine, 0, '' }
+    elseif memory.quarantine and verb == 'confirm' then
+      return { 'lost' }
+    elseif verb == 'confirm' then
+      raise(asked[4])
+    end
+  end
+
+  function memory.save()
+    if not memory.dirty then return end
+    call('SET', memory.key,
+      cmsgpack.pack(${MEMORY_FORMAT}, memory.run, memory.since, memory.admitted, memory.top, memory.longest))
+  end
+end
+`
