@@ -69,7 +69,7 @@ export function viewOf(name: string, [capacity, holders, entries]: Looked): Queu
     weight: Number(weight),
     ageMs: millis(age),
     ttlMs: millis(ttl),
-    lingering: found(lingering),
+    lingering: yes(lingering),
     ...(Number(held) < 0 ? {} : { heldMs: millis(held) }),
     ...(info === '' ? {} : { info }),
   }))
@@ -97,6 +97,6 @@ export function micros(ms: number): number {
 }
 
 /** Of a verb that says whether it found what it was asked for. */
-export function found(answer: unknown): boolean {
+export function yes(answer: unknown): boolean {
   return Number(answer) === 1
 }

@@ -7,7 +7,7 @@ import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wak
 import { BackendError } from '../../backend.ts'
 import type { Memory, Node } from '../../quorum/node.ts'
 import type { Looked, Recalled } from './answer.ts'
-import { found, memoryOf, micros, standing, viewOf } from './answer.ts'
+import { memoryOf, micros, standing, viewOf, yes } from './answer.ts'
 import type { Client, RedisLike, Script } from './client.ts'
 import { clientOf, scriptOf } from './client.ts'
 import { diagnose } from './diagnose.ts'
@@ -163,7 +163,7 @@ export class RedisBackend implements Node {
   }
 
   async admit(incarnation: string, top: bigint): Promise<boolean> {
-    return found(await this.#ask(this.#others, NO_NAME, 'admit', [incarnation, Number(top)]))
+    return yes(await this.#ask(this.#others, NO_NAME, 'admit', [incarnation, Number(top)]))
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {
@@ -175,7 +175,7 @@ export class RedisBackend implements Node {
   }
 
   leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {
-    return this.#ask(this.#others, name, 'leave', [id, micros(lingerMs)]).then(found)
+    return this.#ask(this.#others, name, 'leave', [id, micros(lingerMs)]).then(yes)
   }
 
   async lighten({ name, id }: Claim, weight: number): Promise<Renewal> {
@@ -183,11 +183,11 @@ export class RedisBackend implements Node {
   }
 
   async describe({ name, id }: Claim, info: string): Promise<boolean> {
-    return found(await this.#ask(this.#joins, name, 'describe', [id, info]))
+    return yes(await this.#ask(this.#joins, name, 'describe', [id, info]))
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
-    return found(await this.#ask(this.#others, name, 'evict', [String(fence)]))
+    return yes(await this.#ask(this.#others, name, 'evict', [String(fence)]))
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
