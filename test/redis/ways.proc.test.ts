@@ -20,15 +20,19 @@ let server: RedisServer
 let tlsPort: number
 beforeAll(async () => {
   certify()
-  tlsPort = await freePort()
-  const tls = ['--tls-port', String(tlsPort), '--tls-auth-clients', 'no', '--tls-ca-cert-file', file('ca.crt')]
-  const pair = ['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')]
-  server = await RedisServer.start(...tls, ...pair, '--unixsocket', file('redis.sock'))
+  ;[server, tlsPort] = await startWithTls('--unixsocket', file('redis.sock'))
 })
 afterAll(async () => {
   await server.end()
   rmSync(directory, { recursive: true, force: true })
 })
+
+async function startWithTls(...more: string[]): Promise<[server: RedisServer, tlsPort: number]> {
+  const port = await freePort()
+  const tls = ['--tls-port', String(port), '--tls-auth-clients', 'no', '--tls-ca-cert-file', file('ca.crt')]
+  const pair = ['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')]
+  return [await RedisServer.start(...tls, ...pair, ...more), port]
+}
 
 /** An authority of our own, and a certificate of it for 127.0.0.1, and for no other name. */
 function certify(): void {
@@ -62,6 +66,7 @@ async function trusting(url: string): Promise<string> {
     import { connect } from 'holdfast'
     const locks = connect('${url}')
     try {
+      await locks.diagnose()
       const first = await locks.acquire('z')
       setTimeout(() => void first.release(), 100)
       await (await locks.acquire('z')).release()
@@ -79,6 +84,14 @@ async function trusting(url: string): Promise<string> {
 describe('TLS', () => {
   test('at an address, with the authority in NODE_EXTRA_CA_CERTS', async () => {
     expect(await trusting(`rediss://127.0.0.1:${tlsPort}`)).toBe('done')
+  })
+
+  test('a quorum at addresses', async () => {
+    const started = await Promise.all([startWithTls(), startWithTls(), startWithTls()])
+    onTestFinished(async () => void (await Promise.all(started.map(([node]) => node.end()))))
+    const hosts = started.map(([, port]) => `127.0.0.1:${port}`).join(',')
+    // New nodes that keep what they answer need not wait out the longest lease; the first diagnosis admits them.
+    expect(await trusting(`redlocks://${hosts}?durable`)).toBe('done')
   })
 
   test('an unknown authority is an error that says so', async () => {
