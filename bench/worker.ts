@@ -81,21 +81,25 @@ serve(
       return { rate: (pairs / tookMs) * 1e3, cpu: (user + system) / pairs, reads: (counts.reads - reads) / pairs }
     },
 
+    /** W2T: 64 tasks, each on a name of its own, one pair after the other. */
+    async ownNames({ warmMs, ms }: Times) {
+      const lockers = manyNames().map((each) => contestant.locker(each))
+      await warm(warmMs, (ms) => tasksFor(lockers, ms))
+      const { reads } = counts
+      const before = process.cpuUsage()
+      const start = performance.now()
+      const pairs = await tasksFor(lockers, ms)
+      const { user, system } = process.cpuUsage(before)
+      const rate = (pairs / (performance.now() - start)) * 1e3
+      return { rate, cpu: (user + system) / pairs, reads: (counts.reads - reads) / pairs }
+    },
+
     /** W3 in one process: so many tasks want one name, again and again. */
     async tasks({ warmMs, ms, tasks }: Times & { tasks: number }) {
-      const locker = contestant.locker('bench')
-      const run = async (runMs: number): Promise<number> => {
-        const end = performance.now() + runMs
-        const counts = Array.from({ length: tasks }, async () => {
-          let count = 0
-          for (; performance.now() < end; count += 1) await locker.release(await locker.acquire())
-          return count
-        })
-        return sum(await Promise.all(counts))
-      }
-      await warm(warmMs, run)
+      const lockers = Array<Locker>(tasks).fill(contestant.locker('bench'))
+      await warm(warmMs, (ms) => tasksFor(lockers, ms))
       const start = performance.now()
-      const count = await run(ms)
+      const count = await tasksFor(lockers, ms)
       return { rate: (count / (performance.now() - start)) * 1e3 }
     },
 
@@ -227,6 +231,17 @@ async function pairsFor(locker: Locker, ms: number): Promise<number[]> {
     }
   }
   return took
+}
+
+/** A task for each of `lockers`, which takes it again and again: how many pairs they made together. */
+async function tasksFor(lockers: readonly Locker[], ms: number): Promise<number> {
+  const end = performance.now() + ms
+  const pairs = lockers.map(async (locker) => {
+    let count = 0
+    for (; performance.now() < end; count += 1) await locker.release(await locker.acquire())
+    return count
+  })
+  return sum(await Promise.all(pairs))
 }
 
 async function roundsFor(round: () => unknown, ms: number): Promise<{ count: number; tookMs: number }> {

@@ -307,6 +307,18 @@ export const SPEED: readonly (readonly [Plan, Measure])[] = [
   ],
   [
     {
+      id: 'W2T',
+      group: 'redis',
+      title: 'redis W2T: 64 tasks, each on a name of its own, pair after pair',
+      contestants: REDIS,
+      columns: REDIS_BURST,
+      cost: perOperation,
+      goals: REDIS_MANY,
+    },
+    alone('ownNames'),
+  ],
+  [
+    {
       id: 'W3',
       group: 'redis',
       title: 'redis W3: 2 processes × 8 tasks, one name, held for 0 or 1 ms, asked for again at once',

@@ -314,7 +314,7 @@ class Attempt implements Charge, Closable {
    * 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
    */
   #subscribe(): void {
-    this.#limit(this.#waitedBefore ? this.#session.clock.now() : this.#since)
+    this.#limit(this.#session.clock.now())
     this.#session.backend
       .watch(this.claim, (news) => this.#wake(news?.held))
       .then(

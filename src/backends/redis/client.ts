@@ -80,7 +80,12 @@ export function clientOf(client: RedisLike): Client {
 
 /** Ask by name, and tell the script to the node that does not know it. */
 function ask<T>(bySha: () => Promise<T>, bySource: () => Promise<T>, sent?: () => void): Promise<T> {
-  const answer = bySha()
+  let answer: Promise<T>
+  try {
+    answer = bySha()
+  } catch (error) {
+    return Promise.reject(error)
+  }
   sent?.()
   return answer.catch((error: unknown) => {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error

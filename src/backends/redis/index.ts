@@ -170,8 +170,12 @@ export class RedisBackend implements Node {
     return standing(await this.#ask(this.#renewals, claim.name, 'renew', [claim.id, micros(ttlMs)]), ttlMs) as Renewal
   }
 
-  renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
-    return Promise.all(claims.map((claim) => this.renew(claim, ttlMs)))
+  async renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
+    if (this.#closed) throw closed()
+    const ttl = micros(ttlMs)
+    const questions = claims.map(({ name, id }) => ({ name, words: [id, ttl] }))
+    const answers = await this.#renewals.askAll('renew', questions)
+    return answers.map((answer) => standing(answer, ttlMs) as Renewal)
   }
 
   leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {

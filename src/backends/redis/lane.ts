@@ -3,7 +3,7 @@
  *
  * But of a burst, the first ones leave at once, and the server works on them while this process is still at the others.
  * When 64 tasks ask again as soon as they are answered, two calls of 32 are always on their way, and the process and the
- * server work at the same time: three pairs for every two that one call of 64 at a time brought (`docs/bench.md`, W2).
+ * server work at the same time: more than three pairs for every two that one call of 64 at a time brings (`docs/bench.md`, W2T).
  *
  * No verb is answered by a request that left before it. Two lanes never wait for each other.
  */
@@ -34,10 +34,14 @@ export interface NodeMemory {
 /** What a verb of the script is given. */
 export type Words = readonly (string | number)[]
 
-interface Asked {
+/** One verb about one name. */
+export interface Question {
   readonly name: string
-  readonly verb: string
   readonly words: Words
+}
+
+interface Asked extends Question {
+  readonly verb: string
   readonly terms: Terms | undefined
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
@@ -60,11 +64,30 @@ export class Lane {
   }
 
   ask(name: string, verb: string, words: Words, terms?: Terms): Promise<unknown> {
+    return new Promise((resolve, reject) => this.#enqueue({ name, verb, words, terms, resolve, reject }))
+  }
+
+  /** The same verb about many names: all answers, or an error when one is missing. A promise for each costs as much again. */
+  askAll(verb: string, questions: readonly Question[]): Promise<unknown[]> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ name, verb, words, terms, resolve, reject })
-      if (this.#waiting.length === 1) process.nextTick(this.#flushLater)
-      else if (this.#waiting.length === BURST && !this.#isBurst) this.#flushEarly()
+      const answers: unknown[] = []
+      let missing = questions.length
+      if (missing === 0) return resolve(answers)
+      for (const [index, { name, words }] of questions.entries()) {
+        const take = (answer: unknown): void => {
+          answers[index] = answer
+          missing -= 1
+          if (missing === 0) resolve(answers)
+        }
+        this.#enqueue({ name, verb, words, terms: undefined, resolve: take, reject })
+      }
     })
+  }
+
+  #enqueue(asked: Asked): void {
+    this.#waiting.push(asked)
+    if (this.#waiting.length === 1) process.nextTick(this.#flushLater)
+    else if (this.#waiting.length === BURST && !this.#isBurst) this.#flushEarly()
   }
 
   /** Once a turn. */
