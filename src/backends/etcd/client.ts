@@ -1,0 +1,128 @@
+/**
+ * A client of an etcd cluster: one connection to one member at a time, and another member when that one is silent or gone.
+ *
+ * A call whose answer did not come is never sent again by itself: it may have been carried out, and who asked decides. One
+ * that could not be sent is sent to the next member.
+ */
+import { realRuntime } from '../../runtime.ts'
+import type { Security, Stream, StreamEvents } from './channel.ts'
+import { Channel } from './channel.ts'
+import { EtcdError, GRPC } from './errors.ts'
+import type { Method } from './messages.ts'
+import { AUTHENTICATE } from './messages.ts'
+
+export interface ClientOptions {
+  /** `http://host:port` or `https://host:port`, one or more of the members. */
+  readonly endpoints: readonly string[]
+  readonly security?: Security
+  readonly user?: string | undefined
+  readonly password?: string | undefined
+  /** How long a member may take to answer a call; then another one is asked what comes next. Default 1000. */
+  readonly callMs?: number
+}
+
+/** A member that does not even take a connection within this is not there. */
+const CONNECT_MS = 1000
+
+export class EtcdClient {
+  readonly endpoints: readonly string[]
+  readonly #security: Security
+  readonly #user: string | undefined
+  readonly #password: string
+  readonly #callMs: number
+  #channel: Channel | undefined
+  /** The member that was asked last. */
+  #place: number
+  #token: Promise<string> | undefined
+  #closed = false
+
+  constructor({ endpoints, security = {}, user, password = '', callMs = 1000 }: ClientOptions) {
+    this.endpoints = endpoints
+    this.#security = security
+    this.#user = user
+    this.#password = password
+    this.#callMs = callMs
+    // Clients that start together need not all ask the first one.
+    this.#place = Math.floor(realRuntime.random() * endpoints.length)
+  }
+
+  /** @throws EtcdError `unavailable`: nobody knows whether it was carried out; with other codes, it was not */
+  async call<Q, A>(method: Method<Q, A>, message: Partial<Q>, timeoutMs: number = this.#callMs): Promise<A> {
+    try {
+      return await this.#call(method, message, timeoutMs)
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.grpc !== GRPC.unauthenticated || this.#token === undefined) throw error
+      // A token lasts some minutes; then the server says so, and has done nothing.
+      this.#token = undefined
+      return this.#call(method, message, timeoutMs)
+    }
+  }
+
+  /** A stream to the member that is asked now. It ends with that connection; whoever needs it opens another. */
+  async stream<Q, A>(
+    method: Method<Q, A>,
+    events: StreamEvents<A>,
+    { needsLeader = false }: { readonly needsLeader?: boolean } = {},
+  ): Promise<Stream<Q>> {
+    const channel = await this.#connected()
+    return channel.stream(method, events, { token: await this.#authenticated(channel), needsLeader })
+  }
+
+  /** Ask another member from now on, if this one is still asked: it is alive, but of no use. */
+  leave(channel: Channel): void {
+    if (this.#channel !== channel) return
+    channel.end()
+    this.#channel = undefined
+    this.#place = (this.#place + 1) % this.endpoints.length
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#channel?.end()
+  }
+
+  async #call<Q, A>(method: Method<Q, A>, message: Partial<Q>, timeoutMs: number): Promise<A> {
+    const channel = await this.#connected()
+    const token = method.path === AUTHENTICATE.path ? undefined : await this.#authenticated(channel)
+    try {
+      return await channel.call(method, message, timeoutMs, { token })
+    } catch (error) {
+      // It said so itself, or its connection is lost: it has no leader, or is no more.
+      if (error instanceof EtcdError && error.grpc === GRPC.unavailable) this.leave(channel)
+      throw error
+    }
+  }
+
+  /** The first member that takes a connection, from the one that was asked last on. */
+  async #connected(): Promise<Channel> {
+    const troubles: string[] = []
+    for (const _ of this.endpoints) {
+      if (this.#closed) throw new EtcdError(GRPC.failedPrecondition, 'this client was closed')
+      if (!this.#channel?.usable) {
+        this.#channel = new Channel(this.endpoints[this.#place]!, this.#security, CONNECT_MS)
+      }
+      const channel = this.#channel
+      try {
+        await channel.ready
+        return channel
+      } catch (error) {
+        troubles.push(`${channel.endpoint}: ${(error as Error).message}`)
+        this.leave(channel)
+      }
+    }
+    throw new EtcdError(GRPC.unavailable, `no member can be reached: ${troubles.join('; ')}`)
+  }
+
+  async #authenticated(channel: Channel): Promise<string | undefined> {
+    if (this.#user === undefined) return undefined
+    this.#token ??= channel
+      .call(AUTHENTICATE, { name: this.#user, password: this.#password }, this.#callMs)
+      .then(({ token }) => token)
+    try {
+      return await this.#token
+    } catch (error) {
+      this.#token = undefined
+      throw error
+    }
+  }
+}

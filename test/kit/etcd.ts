@@ -1,0 +1,124 @@
+/** Real etcd members for tests: on free ports of the loopback, with a directory of their own, ended by their pid. */
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { get } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from './redis.ts'
+
+/** A leader is missed after this; ttls can be as short as 1.5 times as long, rounded up to seconds. */
+const [HEARTBEAT_MS, ELECTION_MS] = [50, 500]
+const STARTS_MS = 20_000
+
+export class EtcdMember {
+  readonly port: number
+  readonly #words: readonly string[]
+  readonly #directory: string
+  #process: ChildProcess | undefined
+
+  constructor(port: number, words: readonly string[], directory: string) {
+    this.port = port
+    this.#words = words
+    this.#directory = directory
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  launch(): void {
+    const member = spawn('etcd', this.#words, { stdio: ['ignore', 'ignore', 'ignore'] })
+    // Should this process die in the middle of a test, no server stays behind.
+    const endIt = (): void => void member.kill('SIGKILL')
+    process.once('exit', endIt)
+    member.once('exit', () => process.off('exit', endIt))
+    this.#process = member
+  }
+
+  /** It stands still, and its connections stay. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT')
+  }
+
+  async kill(): Promise<void> {
+    const member = this.#process
+    if (!member || member.exitCode !== null || member.signalCode !== null) return
+    const ended = once(member, 'exit')
+    member.kill('SIGKILL')
+    await ended
+  }
+
+  /** Whether it takes part in a cluster that has a leader. */
+  healthy(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const asked = get(`${this.endpoint}/health`, { timeout: 1000 }, (answer) => {
+        answer.resume()
+        resolve(answer.statusCode === 200)
+      })
+      asked.on('error', () => resolve(false))
+      asked.on('timeout', () => asked.destroy())
+    })
+  }
+
+  async end(): Promise<void> {
+    await this.kill()
+    rmSync(this.#directory, { recursive: true, force: true })
+  }
+}
+
+/** One member or several. */
+export class Etcd {
+  readonly members: readonly EtcdMember[]
+
+  private constructor(members: readonly EtcdMember[]) {
+    this.members = members
+  }
+
+  static async start(count: 1 | 3 = 1): Promise<Etcd> {
+    const places = await Promise.all(
+      Array.from({ length: count }, async (_, index) => ({
+        name: `m${index + 1}`,
+        port: await freePort(),
+        peer: `http://127.0.0.1:${await freePort()}`,
+        directory: mkdtempSync(join(tmpdir(), 'holdfast-etcd-')),
+      })),
+    )
+    const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(',')
+    const members = places.map(({ name, port, peer, directory }) => {
+      const own = `http://127.0.0.1:${port}`
+      const urls = ['--listen-client-urls', own, '--advertise-client-urls', own, '--listen-peer-urls', peer]
+      const all = ['--initial-advertise-peer-urls', peer, '--initial-cluster', cluster]
+      const times = ['--heartbeat-interval', String(HEARTBEAT_MS), '--election-timeout', String(ELECTION_MS)]
+      const words = ['--name', name, '--data-dir', directory, ...urls, ...all, ...times]
+      return new EtcdMember(port, words, directory)
+    })
+    const etcd = new Etcd(members)
+    for (const member of members) member.launch()
+    await etcd.stands()
+    return etcd
+  }
+
+  get endpoints(): string[] {
+    return this.members.map(({ endpoint }) => endpoint)
+  }
+
+  /** Resolves when all that run are healthy. */
+  async stands(members: readonly EtcdMember[] = this.members): Promise<void> {
+    for (const end = performance.now() + STARTS_MS; performance.now() < end; await sleep(50)) {
+      const healthy = await Promise.all(members.map((member) => member.healthy()))
+      if (healthy.every(Boolean)) return
+    }
+    throw new Error('etcd has not started')
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.end()))
+  }
+}
