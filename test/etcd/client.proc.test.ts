@@ -1,6 +1,10 @@
 /** The client beside real members: calls, streams, another member when one is gone, and what each error means. */
 import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import type { Security } from '../../src/backends/etcd/channel.ts'
 import { EtcdClient } from '../../src/backends/etcd/client.ts'
 import { EtcdError, GRPC } from '../../src/backends/etcd/errors.ts'
 import type { LeaseKeepAliveResponse, Method, WatchResponse } from '../../src/backends/etcd/messages.ts'
@@ -24,6 +28,7 @@ import {
   WATCH,
 } from '../../src/backends/etcd/messages.ts'
 import { Message } from '../../src/backends/etcd/proto.ts'
+import { certify } from '../kit/certificates.ts'
 import { Etcd } from '../kit/etcd.ts'
 
 const b = (text: string): Buffer => Buffer.from(text)
@@ -233,6 +238,44 @@ describe('users', () => {
         () => false,
       )
     await expect.poll(again, { timeout: 20_000 }).toBe(true)
+  })
+})
+
+describe('certificates', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-etcd-tls-'))
+  const file = (name: string): Buffer => readFileSync(join(directory, name))
+  let secured: Etcd
+  beforeAll(async () => {
+    certify(directory)
+    secured = await Etcd.start(1, directory)
+  })
+  afterAll(async () => {
+    await secured.end()
+    rmSync(directory, { recursive: true, force: true })
+  })
+
+  function trusting(security: Security): EtcdClient {
+    const client = new EtcdClient({ endpoints: secured.endpoints, security })
+    onTestFinished(() => client.close())
+    return client
+  }
+
+  test('with one of a known authority', async () => {
+    const client = trusting({ ca: file('ca.crt'), cert: file('client.crt'), key: file('client.key') })
+    await expect.poll(() => client.call(PUT, { key: b('x') }).then(() => true, String)).toBe(true)
+  })
+
+  test('without one, and of a server that nobody knows', async () => {
+    const without = trusting({ ca: file('ca.crt') }).call(PUT, { key: b('x') })
+    await expect(without).rejects.toMatchObject({
+      grpc: GRPC.unavailable,
+      message: expect.stringMatching(/alert|certificate|closed/),
+    })
+    const unknown = trusting({}).call(PUT, { key: b('x') })
+    await expect(unknown).rejects.toMatchObject({
+      grpc: GRPC.unavailable,
+      message: expect.stringContaining('certificate'),
+    })
   })
 })
 

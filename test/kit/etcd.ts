@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,18 +16,20 @@ const STARTS_MS = 20_000
 
 export class EtcdMember {
   readonly port: number
+  readonly #scheme: string
   readonly #words: readonly string[]
   readonly #directory: string
   #process: ChildProcess | undefined
 
-  constructor(port: number, words: readonly string[], directory: string) {
+  constructor(port: number, scheme: string, words: readonly string[], directory: string) {
     this.port = port
+    this.#scheme = scheme
     this.#words = words
     this.#directory = directory
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${this.port}`
+    return `${this.#scheme}://127.0.0.1:${this.port}`
   }
 
   launch(): void {
@@ -55,8 +58,12 @@ export class EtcdMember {
     await ended
   }
 
-  /** Whether it takes part in a cluster that has a leader. */
+  /** Whether it takes part in a cluster that has a leader; of one with certificates, whether it takes connections. */
   healthy(): Promise<boolean> {
+    return this.#scheme === 'http' ? this.#saysSo() : this.#listens()
+  }
+
+  #saysSo(): Promise<boolean> {
     return new Promise((resolve) => {
       const asked = get(`${this.endpoint}/health`, { timeout: 1000 }, (answer) => {
         answer.resume()
@@ -67,10 +74,27 @@ export class EtcdMember {
     })
   }
 
+  #listens(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect(this.port, '127.0.0.1', () => {
+        socket.destroy()
+        resolve(true)
+      })
+      socket.on('error', () => resolve(false))
+    })
+  }
+
   async end(): Promise<void> {
     await this.kill()
     rmSync(this.#directory, { recursive: true, force: true })
   }
+}
+
+function secured(certificates: string | undefined): string[] {
+  if (certificates === undefined) return []
+  const file = (name: string): string => join(certificates, name)
+  const own = ['--cert-file', file('server.crt'), '--key-file', file('server.key')]
+  return [...own, '--client-cert-auth', '--trusted-ca-file', file('ca.crt')]
 }
 
 /** One member or several. */
@@ -81,7 +105,8 @@ export class Etcd {
     this.members = members
   }
 
-  static async start(count: 1 | 3 = 1): Promise<Etcd> {
+  /** @param certificates where those of `certify` are: then everybody needs one */
+  static async start(count: 1 | 3 = 1, certificates?: string): Promise<Etcd> {
     const places = await Promise.all(
       Array.from({ length: count }, async (_, index) => ({
         name: `m${index + 1}`,
@@ -92,12 +117,13 @@ export class Etcd {
     )
     const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(',')
     const members = places.map(({ name, port, peer, directory }) => {
-      const own = `http://127.0.0.1:${port}`
+      const scheme = certificates === undefined ? 'http' : 'https'
+      const own = `${scheme}://127.0.0.1:${port}`
       const urls = ['--listen-client-urls', own, '--advertise-client-urls', own, '--listen-peer-urls', peer]
       const all = ['--initial-advertise-peer-urls', peer, '--initial-cluster', cluster]
       const times = ['--heartbeat-interval', String(HEARTBEAT_MS), '--election-timeout', String(ELECTION_MS)]
-      const words = ['--name', name, '--data-dir', directory, ...urls, ...all, ...times]
-      return new EtcdMember(port, words, directory)
+      const words = ['--name', name, '--data-dir', directory, ...urls, ...all, ...times, ...secured(certificates)]
+      return new EtcdMember(port, scheme, words, directory)
     })
     const etcd = new Etcd(members)
     for (const member of members) member.launch()

@@ -1,6 +1,6 @@
 /** The ways to a server: TLS, unix sockets, sentinels with a password. */
-import { execFile, execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import type { RedisLike } from '../../src/backends/redis/index.ts'
 import type { Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
+import { certify } from '../kit/certificates.ts'
 import { SentinelGroup } from '../kit/redis-groups.ts'
 import { RedisServer, freePort } from '../kit/redis.ts'
 
@@ -19,7 +20,7 @@ const file = (name: string): string => join(directory, name)
 let server: RedisServer
 let tlsPort: number
 beforeAll(async () => {
-  certify()
+  certify(directory)
   ;[server, tlsPort] = await startWithTls('--unixsocket', file('redis.sock'))
 })
 afterAll(async () => {
@@ -32,17 +33,6 @@ async function startWithTls(...more: string[]): Promise<[server: RedisServer, tl
   const tls = ['--tls-port', String(port), '--tls-auth-clients', 'no', '--tls-ca-cert-file', file('ca.crt')]
   const pair = ['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')]
   return [await RedisServer.start(...tls, ...pair, ...more), port]
-}
-
-/** An authority of our own, and a certificate of it for 127.0.0.1, and for no other name. */
-function certify(): void {
-  const openssl = (...words: string[]): unknown => execFileSync('openssl', words, { cwd: directory, stdio: 'pipe' })
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  openssl('req', '-x509', ...key, '-days', '2', '-subj', '/CN=holdfast tests', '-keyout', 'ca.key', '-out', 'ca.crt')
-  openssl('req', ...key, '-subj', '/CN=server', '-keyout', 'server.key', '-out', 'server.csr')
-  writeFileSync(file('names'), 'subjectAltName=IP:127.0.0.1')
-  const signed = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'names']
-  openssl('x509', '-req', '-in', 'server.csr', ...signed, '-out', 'server.crt')
 }
 
 /** One holds, and the next one is woken by a message. */
