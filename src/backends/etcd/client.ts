@@ -21,6 +21,11 @@ export interface ClientOptions {
   readonly callMs?: number
 }
 
+export interface MemberStream<Q> extends Stream<Q> {
+  /** End it, and the connection that carries it: the member is silent. Another one is asked from now on. */
+  abandon(): void
+}
+
 /** A member that does not even take a connection within this is not there. */
 const CONNECT_MS = 1000
 
@@ -63,13 +68,20 @@ export class EtcdClient {
     method: Method<Q, A>,
     events: StreamEvents<A>,
     { needsLeader = false }: { readonly needsLeader?: boolean } = {},
-  ): Promise<Stream<Q>> {
+  ): Promise<MemberStream<Q>> {
     const channel = await this.#connected()
-    return channel.stream(method, events, { token: await this.#authenticated(channel), needsLeader })
+    const stream = channel.stream(method, events, { token: await this.#authenticated(channel), needsLeader })
+    return {
+      ...stream,
+      abandon: () => {
+        stream.end()
+        this.#leave(channel)
+      },
+    }
   }
 
-  /** Ask another member from now on, if this one is still asked: it is alive, but of no use. */
-  leave(channel: Channel): void {
+  /** Ask another member from now on, if this one is still asked. */
+  #leave(channel: Channel): void {
     if (this.#channel !== channel) return
     channel.end()
     this.#channel = undefined
@@ -88,7 +100,7 @@ export class EtcdClient {
       return await channel.call(method, message, timeoutMs, { token })
     } catch (error) {
       // It said so itself, or its connection is lost: it has no leader, or is no more.
-      if (error instanceof EtcdError && error.grpc === GRPC.unavailable) this.leave(channel)
+      if (error instanceof EtcdError && error.grpc === GRPC.unavailable) this.#leave(channel)
       throw error
     }
   }
@@ -107,7 +119,7 @@ export class EtcdClient {
         return channel
       } catch (error) {
         troubles.push(`${channel.endpoint}: ${(error as Error).message}`)
-        this.leave(channel)
+        this.#leave(channel)
       }
     }
     throw new EtcdError(GRPC.unavailable, `no member can be reached: ${troubles.join('; ')}`)
