@@ -1,0 +1,149 @@
+/**
+ * All watches of a process on one stream: opened again when it is lost, each from where it had come to.
+ *
+ * A watch misses nothing and hears nothing twice, whatever becomes of streams and members; but what it would have to hear
+ * may have been compacted away meanwhile, and then it ends, and whoever needs it reads anew.
+ */
+import type { Timer } from '../../runtime.ts'
+import { realRuntime } from '../../runtime.ts'
+import type { EtcdClient, MemberStream } from './client.ts'
+import { EtcdError, GRPC } from './errors.ts'
+import type { WatchEvent, WatchRequest, WatchResponse } from './messages.ts'
+import { WATCH } from './messages.ts'
+
+/** The pause before a lost stream is opened again grows from the first to the second. */
+const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 1000]
+
+export interface KeyRange {
+  readonly key: Buffer
+  /** Behind the last key; empty for the one key. */
+  readonly rangeEnd: Buffer
+}
+
+export interface WatcherEvents {
+  /** What happened, in order. */
+  heard(events: readonly WatchEvent[]): void
+  /** It hears no more: `outOfRange`, it was compacted away; otherwise, the server does not let us. */
+  ended(error: EtcdError): void
+}
+
+interface Watcher {
+  readonly range: KeyRange
+  readonly events: WatcherEvents
+  /** The first revision that it has not heard of. */
+  next: number
+}
+
+export class Watches {
+  readonly #client: EtcdClient
+  readonly #watchers = new Map<number, Watcher>()
+  #lastId = 0
+  #stream: MemberStream<WatchRequest> | undefined
+  #opening = false
+  #pauseMs = AGAIN_FIRST_MS
+  #again: Timer | undefined
+  #closed = false
+
+  constructor(client: EtcdClient) {
+    this.#client = client
+  }
+
+  /**
+   * Hear of what happens in a range, from a revision on.
+   *
+   * @returns stop it
+   */
+  watch(range: KeyRange, from: number, events: WatcherEvents): () => void {
+    const id = (this.#lastId += 1)
+    const watcher: Watcher = { range, events, next: from }
+    this.#watchers.set(id, watcher)
+    if (this.#stream) create(this.#stream, id, watcher)
+    else void this.#open()
+    return () => {
+      if (!this.#watchers.delete(id)) return
+      if (this.#watchers.size === 0) this.#end()
+      else this.#stream?.send({ cancel: { watchId: id } })
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#watchers.clear()
+    this.#end()
+  }
+
+  /** Nobody watches. */
+  #end(): void {
+    this.#again?.cancel()
+    this.#stream?.end()
+    this.#stream = undefined
+  }
+
+  async #open(): Promise<void> {
+    if (this.#opening) return
+    this.#opening = true
+    try {
+      const stream = await this.#client.stream(
+        WATCH,
+        { message: (response) => this.#hear(response), ended: () => this.#lost(stream) },
+        { needsLeader: true },
+      )
+      if (this.#closed || this.#watchers.size === 0) return stream.end()
+      this.#stream = stream
+      for (const [id, watcher] of this.#watchers) create(stream, id, watcher)
+    } catch (error) {
+      if (mayPass(error)) this.#openLater()
+      else for (const id of [...this.#watchers.keys()]) this.#finish(id, error as EtcdError)
+    } finally {
+      this.#opening = false
+    }
+  }
+
+  #lost(stream: MemberStream<WatchRequest>): void {
+    if (this.#stream !== stream) return
+    this.#stream = undefined
+    this.#openLater()
+  }
+
+  #openLater(): void {
+    if (this.#closed || this.#watchers.size === 0) return
+    const pauseMs = this.#pauseMs * (0.5 + realRuntime.random() / 2)
+    this.#pauseMs = Math.min(2 * this.#pauseMs, AGAIN_LONGEST_MS)
+    this.#again?.cancel()
+    this.#again = realRuntime.after(pauseMs, () => void this.#open())
+  }
+
+  #hear({ watchId, created, canceled, compactRevision, cancelReason, events }: WatchResponse): void {
+    const watcher = this.#watchers.get(watchId)
+    if (!watcher) return
+    if (canceled) {
+      const compacted = new EtcdError(GRPC.outOfRange, `compacted up to revision ${compactRevision}`)
+      return this.#finish(
+        watchId,
+        compactRevision > 0 ? compacted : new EtcdError(GRPC.permissionDenied, cancelReason || 'the watch was refused'),
+      )
+    }
+    if (created) this.#pauseMs = AGAIN_FIRST_MS
+    // A message can come in parts of one revision: from there on the rest is still to be heard.
+    const fresh = events.filter(({ kv }) => kv!.modRevision >= watcher.next)
+    if (fresh.length === 0) return
+    watcher.next = fresh.at(-1)!.kv!.modRevision + 1
+    watcher.events.heard(fresh)
+  }
+
+  #finish(id: number, error: EtcdError): void {
+    const watcher = this.#watchers.get(id)
+    this.#watchers.delete(id)
+    if (this.#watchers.size === 0) this.#end()
+    watcher?.events.ended(error)
+  }
+}
+
+function create(stream: MemberStream<WatchRequest>, watchId: number, { range, next }: Watcher): void {
+  stream.send({ create: { ...range, startRevision: next, watchId } })
+}
+
+/** Whatever concerns the way to a member; a wrong password does not. */
+function mayPass(error: unknown): boolean {
+  return !(error instanceof EtcdError) || error.grpc === GRPC.unavailable
+}
