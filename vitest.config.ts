@@ -4,7 +4,9 @@ import { configDefaults, defineConfig } from 'vitest/config'
 // `processes` starts processes of its own, from dist/, one file after the other; `servers` does so with servers, which mostly
 // wait, beside it.
 const processTests = 'test/**/*.proc.test.ts'
-const serverTests = ['conformance', 'etcd', 'guards', 'redis', 'redlock'].map((folder) => `test/${folder}/**/*.proc.test.ts`)
+const serverTests = ['conformance', 'etcd', 'guards', 'redis', 'redlock'].map(
+  (folder) => `test/${folder}/**/*.proc.test.ts`,
+)
 
 const processes = {
   globalSetup: 'test/kit/servers.ts',

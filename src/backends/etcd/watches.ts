@@ -124,11 +124,11 @@ export class Watches {
       )
     }
     if (created) this.#pauseMs = AGAIN_FIRST_MS
-    // A message can come in parts of one revision: from there on the rest is still to be heard.
-    const fresh = events.filter(({ kv }) => kv!.modRevision >= watcher.next)
-    if (fresh.length === 0) return
-    watcher.next = fresh.at(-1)!.kv!.modRevision + 1
-    watcher.events.heard(fresh)
+    const last = events.at(-1)
+    if (!last) return
+    // All that happened at one revision comes in one message.
+    watcher.next = last.kv!.modRevision + 1
+    watcher.events.heard(events)
   }
 
   #finish(id: number, error: EtcdError): void {
