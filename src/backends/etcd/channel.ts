@@ -105,7 +105,7 @@ export class Channel {
     )
   }
 
-  /** A stream of messages in both directions. It does not keep the process alive. */
+  /** A stream of messages in both directions. It does not keep the process alive. @throws EtcdError `unavailable` */
   stream<Q, A>({ path, request, response }: Method<Q, A>, events: StreamEvents<A>, metadata: Metadata = {}): Stream<Q> {
     let over = false
     const stream = this.#open(path, metadata, {
@@ -140,6 +140,7 @@ export class Channel {
     { token, needsLeader }: Metadata,
     events: { message: (bytes: Buffer) => void; ended: (error: EtcdError | undefined) => void },
   ): ClientHttp2Stream {
+    if (!this.usable) throw this.#errorOf(path, {}, new Error('the connection was closed'))!
     const stream = this.#session.request({
       ':method': 'POST',
       ':path': path,
