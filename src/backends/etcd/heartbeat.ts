@@ -27,6 +27,8 @@ interface Line {
   readonly stream: MemberStream<LeaseRequest>
   /** By lease, in the order in which they were sent. */
   readonly waiting: Map<bigint, Beat[]>
+  /** Why it carries nothing any more. */
+  lost?: EtcdError
 }
 
 export class Heartbeat {
@@ -60,6 +62,8 @@ export class Heartbeat {
 
   async #send(lease: bigint): Promise<Seconds> {
     const line = await this.#open()
+    // In the same turn in which it was asked for.
+    if (line.lost) throw line.lost
     return new Promise((resolve, reject) => {
       const late = (): void => {
         line.stream.abandon()
@@ -112,6 +116,7 @@ export class Heartbeat {
     void this.#line?.then((current) => {
       if (current === line) this.#line = undefined
     })
+    line.lost = error
     line.stream.end()
     for (const beats of line.waiting.values()) for (const { failed } of beats.splice(0)) failed(error)
     line.waiting.clear()

@@ -43,7 +43,7 @@ export class Message<T> {
   readonly #byNumber: (readonly [name: string, ...Field] | undefined)[] = []
 
   constructor(fields: Fields<T>) {
-    const all = Object.entries(fields as unknown as Record<string, Field>)
+    const all: [string, Field][] = Object.entries(fields)
     this.#fields = all.map(([name, field]) => [name, ...field])
     for (const field of this.#fields) this.#byNumber[field[1]] = field
   }
