@@ -13,6 +13,8 @@ import { freePort } from './redis.ts'
 /** A leader is missed after this; ttls can be as short as 1.5 times as long, rounded up to seconds. */
 const [HEARTBEAT_MS, ELECTION_MS] = [50, 500]
 const STARTS_MS = 20_000
+/** How often to look for other ports when somebody else was quicker. */
+const PORTS_TRIED = 5
 
 export class EtcdMember {
   readonly port: number
@@ -52,10 +54,16 @@ export class EtcdMember {
 
   async kill(): Promise<void> {
     const member = this.#process
-    if (!member || member.exitCode !== null || member.signalCode !== null) return
-    const ended = once(member, 'exit')
+    if (!member || this.ended) return
+    const exited = once(member, 'exit')
     member.kill('SIGKILL')
-    await ended
+    await exited
+  }
+
+  /** It was killed, or could not start. */
+  get ended(): boolean {
+    const member = this.#process
+    return member !== undefined && (member.exitCode !== null || member.signalCode !== null)
   }
 
   /** Whether it takes part in a cluster that has a leader; of one with certificates, whether it takes connections. */
@@ -107,6 +115,19 @@ export class Etcd {
 
   /** @param certificates where those of `certify` are: then everybody needs one */
   static async start(count: 1 | 3 = 1, certificates?: string): Promise<Etcd> {
+    for (let tried = 1; ; tried += 1) {
+      const etcd = await Etcd.#launch(count, certificates)
+      try {
+        await etcd.stands()
+        return etcd
+      } catch (error) {
+        await etcd.end()
+        if (tried === PORTS_TRIED) throw error
+      }
+    }
+  }
+
+  static async #launch(count: 1 | 3, certificates: string | undefined): Promise<Etcd> {
     const places = await Promise.all(
       Array.from({ length: count }, async (_, index) => ({
         name: `m${index + 1}`,
@@ -127,7 +148,6 @@ export class Etcd {
     })
     const etcd = new Etcd(members)
     for (const member of members) member.launch()
-    await etcd.stands()
     return etcd
   }
 
@@ -138,6 +158,7 @@ export class Etcd {
   /** Resolves when all that run are healthy. */
   async stands(members: readonly EtcdMember[] = this.members): Promise<void> {
     for (const end = performance.now() + STARTS_MS; performance.now() < end; await sleep(50)) {
+      if (members.some(({ ended }) => ended)) break
       const healthy = await Promise.all(members.map((member) => member.healthy()))
       if (healthy.every(Boolean)) return
     }
