@@ -162,6 +162,12 @@ export interface Backend {
   /** Subscribe to the wakes of an entry, before it joins. Never throws, never rejects; the answer unsubscribes. */
   watch(claim: Claim, wake: Wake): Promise<() => void>
 
+  /**
+   * Hear when an entry that holds may have been ended by something else than its time or its owner: then `renew` says. A hint
+   * like every wake, for coordinators that can tell; whoever hears of nothing hears it from the next renewal.
+   */
+  attend?(claim: Claim, alarm: () => void): () => void
+
   /** Subscribe to changes of who holds `name`, or of their info, without an entry. A hint like every wake. */
   follow(name: string, wake: () => void): Promise<() => void>
 

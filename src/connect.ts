@@ -1,5 +1,6 @@
 /** From a URL, or a backend, to locks. */
 import type { Backend, Supports } from './backend.ts'
+import { parseEtcdUrl } from './backends/etcd/url.ts'
 import { file } from './backends/file/index.ts'
 import type { RedisLike } from './backends/redis/index.ts'
 import { SCHEMES as REDIS_SCHEMES, parseRedisUrl } from './backends/redis/url.ts'
@@ -48,6 +49,8 @@ const SCHEMES = new Map<string, (url: string, options: ConnectOptions) => Backen
   ],
   ['file', (url) => file(fileOptions(url))],
   ...Object.keys(REDIS_SCHEMES).map((scheme): [string, (url: string) => Backend] => [scheme, redisAt]),
+  ['etcd', etcdAt],
+  ['etcds', etcdAt],
   ['redlock', redlockAt],
   ['redlocks', redlockAt],
 ])
@@ -62,10 +65,15 @@ function checkAddress(parse: (url: string) => unknown, url: string): void {
 }
 
 /** The queue is on the server, whichever it is. */
-const ON_REDIS: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
+const ON_A_SERVER: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
 
 /** No queue goes across nodes, and only exclusive holders have fences there. */
 const ON_A_QUORUM: Supports = { queue: false, sharing: 'none', fence: 'durable', wake: true }
+
+function etcdAt(url: string): Backend {
+  checkAddress(parseEtcdUrl, url)
+  return new Later('etcd', ON_A_SERVER, async () => (await import('./backends/etcd/index.ts')).etcdAt(url))
+}
 
 function redlockAt(url: string): Backend {
   checkAddress(parseRedlockUrl, url)
@@ -73,7 +81,7 @@ function redlockAt(url: string): Backend {
 }
 
 function redisThrough(client: RedisLike): Backend {
-  return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redis(client))
+  return new Later('redis', ON_A_SERVER, async () => (await import('./backends/redis/index.ts')).redis(client))
 }
 
 /** Of ioredis or of node-redis: what `redis()` looks at more closely. */
@@ -83,13 +91,13 @@ function isClient(target: object): target is RedisLike {
 
 function redisAt(url: string): Backend {
   checkAddress(parseRedisUrl, url)
-  return new Later('redis', ON_REDIS, async () => (await import('./backends/redis/index.ts')).redisAt(url))
+  return new Later('redis', ON_A_SERVER, async () => (await import('./backends/redis/index.ts')).redisAt(url))
 }
 
 /**
  * Connect to a coordinator. Nothing is opened before the first use.
  *
- * @param target a URL (`'redis://host'`, `'file:/var/lib/app/locks'`), a client of ioredis or node-redis, or a backend. Left
+ * @param target a URL (`'redis://host'`, `'etcd://a,b,c'`, `'file:/var/lib/app/locks'`), a client of ioredis or node-redis, or a backend. Left
  *   out: `HOLDFAST_URL`, or else the embedded store of this user on this machine. `undefined` and `''` are errors: a
  *   forgotten variable must not silently mean another coordinator.
  * @throws BadUrlError, ArgumentTypeError

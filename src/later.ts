@@ -9,6 +9,7 @@ export class Later implements Backend {
   readonly supports: Supports
   readonly #load: () => Promise<Backend>
   #loading: Promise<Backend> | undefined
+  #loaded: Backend | undefined
   #closed = false
 
   constructor(kind: string, supports: Supports, load: () => Promise<Backend>) {
@@ -47,6 +48,10 @@ export class Later implements Backend {
     return this.#subscribe((backend) => backend.watch(claim, wake))
   }
 
+  attend(claim: Claim, alarm: () => void): () => void {
+    return this.#loaded?.attend?.(claim, alarm) ?? ((): void => {})
+  }
+
   async follow(name: string, wake: () => void): Promise<() => void> {
     return this.#subscribe((backend) => backend.follow(name, wake))
   }
@@ -78,6 +83,7 @@ export class Later implements Backend {
   async #backend(): Promise<Backend> {
     if (this.#closed) throw new BackendError('CLOSED', `this ${this.kind} backend was closed`)
     this.#loading ??= this.#load()
-    return this.#loading
+    this.#loaded ??= await this.#loading
+    return this.#loaded
   }
 }

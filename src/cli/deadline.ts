@@ -5,7 +5,7 @@
  * ended, also if a renewal comes after all: a command that was told to end is not one that did its work.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { ElapsedClock } from '../core/clock.ts'
+import { ElapsedClock } from '../elapsed.ts'
 import type { HoldfastEvents } from '../core/events.ts'
 import type { Lease } from '../core/lease.ts'
 import type { Clocks } from '../runtime.ts'

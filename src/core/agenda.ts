@@ -7,7 +7,7 @@
  * slept, and a lease must not be.
  */
 import type { Runtime, Timer } from '../runtime.ts'
-import type { ElapsedClock } from './clock.ts'
+import type { ElapsedClock } from '../elapsed.ts'
 import { Heap } from './heap.ts'
 
 const LONGEST_SLEEP_MS = 1000

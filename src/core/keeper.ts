@@ -11,7 +11,7 @@
 import type { Backend, Claim, Renewal } from '../backend.ts'
 import { FleetingSet } from '../fleeting.ts'
 import type { Agenda, Appointment } from './agenda.ts'
-import type { ElapsedClock } from './clock.ts'
+import type { ElapsedClock } from '../elapsed.ts'
 import { UnreachableError } from './errors.ts'
 import { seconds } from './text.ts'
 

@@ -120,6 +120,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
   #lost: LeaseLostError | undefined
   #doubt: unknown
   #releasing: Promise<'released' | 'gone'> | undefined
+  readonly #unattend: (() => void) | undefined
   #listeners: Map<LeaseState, Set<() => void>> | undefined
 
   constructor(session: Session, request: Request, grant: Grant) {
@@ -140,6 +141,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.renewAt = this.#renewal(grant.renewAt)
     session.keeper.add(this)
     session.enter(this)
+    this.#unattend = session.backend.attend?.(this.claim, () => session.keeper.renewNow(this))
     emit('holdfast:acquire', () => ({ ...this.#about(), waitedMs: this.waitedMs }))
   }
 
@@ -368,6 +370,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
   #stop(): void {
     this.#session.keeper.remove(this)
     this.#session.exit(this)
+    this.#unattend?.()
   }
 
   #become(state: LeaseState): void {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Countdown } from '../../src/cli/countdown.ts'
-import { ElapsedClock } from '../../src/core/clock.ts'
+import { ElapsedClock } from '../../src/elapsed.ts'
 import { simulatedTime } from '../../src/testing/simulated.ts'
 
 /** A machine, the clock of a guardian on it, and its wrapper, which holds for so long from now on. */

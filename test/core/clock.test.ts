@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Agenda } from '../../src/core/agenda.ts'
-import { ElapsedClock } from '../../src/core/clock.ts'
+import { ElapsedClock } from '../../src/elapsed.ts'
 import { simulatedTime } from '../../src/testing/simulated.ts'
 
 function setUp(drift = 0) {

@@ -22,6 +22,7 @@ type RoomName =
   | 'ground'
   | 'contract'
   | 'seam'
+  | 'findings'
   | 'queue'
   | 'quorum'
   | 'core'
@@ -34,17 +35,22 @@ type RoomName =
   | 'verify'
   | 'cli'
 
-const inner = ['ground', 'contract', 'seam', 'queue', 'quorum', 'core', 'primitives', 'backends'] as const
+const inner = ['ground', 'contract', 'seam', 'findings', 'queue', 'quorum', 'core', 'primitives', 'backends'] as const
 
 const rooms: Record<RoomName, Room> = {
   ground: { files: /^fleeting\.ts$/, imports: [], node: false },
   contract: { files: /^backend\.ts$/, imports: [], node: false },
-  seam: { files: /^runtime\.ts$/, imports: [], node: true },
+  seam: { files: /^(runtime|elapsed)\.ts$/, imports: [], node: true },
+  findings: { files: /^findings\.ts$/, imports: ['contract', 'seam'], node: false },
   queue: { files: /^queue\//, imports: ['ground', 'contract'], node: false },
   quorum: { files: /^quorum\//, imports: ['contract', 'seam'], node: false },
   core: { files: /^core\//, imports: ['ground', 'contract', 'seam'], node: true },
   primitives: { files: /^primitives\//, imports: ['ground', 'contract', 'seam', 'core'], node: true },
-  backends: { files: /^backends\/[^/]+\//, imports: ['ground', 'contract', 'seam', 'queue', 'quorum'], node: true },
+  backends: {
+    files: /^backends\/[^/]+\//,
+    imports: ['ground', 'contract', 'seam', 'findings', 'queue', 'quorum'],
+    node: true,
+  },
   guards: { files: /^guards\//, imports: ['core', 'backends'], node: true },
   observe: { files: /^observe\//, imports: [...inner, 'door'], node: true },
   door: { files: /^(index|connect|later|locks)\.ts$/, imports: [...inner, 'observe'], node: true },

@@ -334,7 +334,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'sleep-is-ignored',
     mistake: 'the time for which the machine slept is not counted',
-    patches: [{ file: 'core/clock.ts', find: 'this.#added += jump', replace: '' }],
+    patches: [{ file: 'elapsed.ts', find: 'this.#added += jump', replace: '' }],
     seedsMax: 400,
   },
   {

@@ -31,6 +31,7 @@ const CONNECT_MS = 1000
 
 export class EtcdClient {
   readonly endpoints: readonly string[]
+  readonly #options: ClientOptions
   readonly #security: Security
   readonly #user: string | undefined
   readonly #password: string
@@ -41,7 +42,9 @@ export class EtcdClient {
   #token: Promise<string> | undefined
   #closed = false
 
-  constructor({ endpoints, security = {}, user, password = '', callMs = 1000 }: ClientOptions) {
+  constructor(options: ClientOptions) {
+    const { endpoints, security = {}, user, password = '', callMs = 1000 } = options
+    this.#options = options
     this.endpoints = endpoints
     this.#security = security
     this.#user = user
@@ -49,6 +52,11 @@ export class EtcdClient {
     this.#callMs = callMs
     // Clients that start together need not all ask the first one.
     this.#place = Math.floor(realRuntime.random() * endpoints.length)
+  }
+
+  /** A client of its own for one of the members. */
+  of(endpoint: string): EtcdClient {
+    return new EtcdClient({ ...this.#options, endpoints: [endpoint] })
   }
 
   /** @throws EtcdError `unavailable`: nobody knows whether it was carried out; with other codes, it was not */

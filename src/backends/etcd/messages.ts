@@ -81,12 +81,17 @@ export interface PutRequest {
   readonly key: Buffer
   readonly value: Buffer
   readonly lease: bigint
+  /** Keep the value, or the lease, that the key has; there must be such a key. */
+  readonly ignoreValue: boolean
+  readonly ignoreLease: boolean
 }
 
 const PUT_REQUEST: Message<PutRequest> = new Message<PutRequest>({
   key: [1, 'bytes'],
   value: [2, 'bytes'],
   lease: [3, 'id'],
+  ignoreValue: [5, 'bool'],
+  ignoreLease: [6, 'bool'],
 })
 
 export interface PutResponse {

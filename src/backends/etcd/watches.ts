@@ -21,6 +21,10 @@ export interface KeyRange {
 }
 
 export interface WatcherEvents {
+  /** It stands: what happens after this revision is heard. Once more each time that the stream had to be opened anew. */
+  stands?(revision: number): void
+  /** The stream is lost, and what happens is heard later. */
+  lost?(): void
   /** What happened, in order. */
   heard(events: readonly WatchEvent[]): void
   /** It hears no more: `outOfRange`, it was compacted away; otherwise, the server does not let us. */
@@ -30,7 +34,7 @@ export interface WatcherEvents {
 interface Watcher {
   readonly range: KeyRange
   readonly events: WatcherEvents
-  /** The first revision that it has not heard of. */
+  /** The first revision that it has not heard of; 0: from when it stands. */
   next: number
 }
 
@@ -49,8 +53,12 @@ export class Watches {
   }
 
   /**
-   * Hear of what happens in a range, from a revision on.
+   * Hear of what happens in a range, from a revision on, or from now on.
    *
+   * What has a revision behind it already is told with the next beat of a slow ticker of the server; what happens from now
+   * on, at once.
+   *
+   * @param from a revision; 0: from when it stands, of which `stands` tells
    * @returns stop it
    */
   watch(range: KeyRange, from: number, events: WatcherEvents): () => void {
@@ -102,6 +110,7 @@ export class Watches {
   #lost(stream: MemberStream<WatchRequest>): void {
     if (this.#stream !== stream) return
     this.#stream = undefined
+    for (const { events } of [...this.#watchers.values()]) events.lost?.()
     this.#openLater()
   }
 
@@ -113,7 +122,7 @@ export class Watches {
     this.#again = realRuntime.after(pauseMs, () => void this.#open())
   }
 
-  #hear({ watchId, created, canceled, compactRevision, cancelReason, events }: WatchResponse): void {
+  #hear({ header, watchId, created, canceled, compactRevision, cancelReason, events }: WatchResponse): void {
     const watcher = this.#watchers.get(watchId)
     if (!watcher) return
     if (canceled) {
@@ -123,7 +132,12 @@ export class Watches {
         compactRevision > 0 ? compacted : new EtcdError(GRPC.permissionDenied, cancelReason || 'the watch was refused'),
       )
     }
-    if (created) this.#pauseMs = AGAIN_FIRST_MS
+    if (created) {
+      this.#pauseMs = AGAIN_FIRST_MS
+      const { revision } = header!
+      if (watcher.next === 0) watcher.next = revision + 1
+      watcher.events.stands?.(revision)
+    }
     const last = events.at(-1)
     if (!last) return
     // All that happened at one revision comes in one message.

@@ -81,7 +81,12 @@ export class MemoryBackend implements Node {
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
-    return this.#apply((now) => this.#table.evict(name, Number(fence), now))
+    return this.#apply((now) => {
+      const seat = this.#table.queue(name)?.seats.find((each) => each.fence === Number(fence))
+      const evicted = this.#table.evict(name, Number(fence), now)
+      if (seat && evicted) this.#wakes.wake(seat.id)
+      return evicted
+    })
   }
 
   async confirm(claim: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
@@ -115,6 +120,10 @@ export class MemoryBackend implements Node {
 
   async watch(claim: Claim, wake: Wake): Promise<() => void> {
     return this.#wakes.watch(claim.id, wake)
+  }
+
+  attend(claim: Claim, alarm: () => void): () => void {
+    return this.#wakes.watch(claim.id, alarm)
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {

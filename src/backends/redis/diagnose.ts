@@ -1,14 +1,12 @@
 /** What a server is like, and what that means for the guarantees. */
-import type { Backend, Entry, Finding } from '../../backend.ts'
-import { WHOLE } from '../../backend.ts'
+import type { Backend, Finding } from '../../backend.ts'
+import { advice, error, latency, ok, rights } from '../../findings.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Client } from './client.ts'
 import { redisError } from './errors.ts'
 
 /** A clock that is further off than this shows in fences, should another server take over. */
 const CLOCK_OFF_MS = 1000
-/** A round trip that takes longer makes short leases a gamble. */
-const SLOW_MS = 50
 /** The first version that can be told to release while its memory is full. */
 const OLDEST_MAJOR = 7
 
@@ -25,13 +23,9 @@ export async function diagnose(client: Client, backend: Backend, replicas: numbe
     return [{ level: 'error', subject: 'reachability', text: `it cannot be asked: ${message}` }]
   }
   const tookMs = realRuntime.monotonicMs() - sentAt
-  const findings: Finding[] = [
-    tookMs > SLOW_MS
-      ? advice('latency', `an answer took ${tookMs.toFixed(0)} ms; leases should last a hundred times as long`)
-      : ok('latency', `an answer took ${tookMs.toFixed(1)} ms`),
-  ]
+  const findings: Finding[] = [latency(tookMs)]
   for (const info of infos) findings.push(...server(factsOf(info), replicas))
-  findings.push(...(await clocks(client)), ...(await rights(backend)))
+  findings.push(...(await clocks(client)), await rights(backend))
   return findings
 }
 
@@ -100,48 +94,7 @@ async function clocks(client: Client): Promise<Finding[]> {
   })
 }
 
-/** Whether this user may do what a lock does: by doing it, once, on a name that nobody uses. */
-async function rights(backend: Backend): Promise<Finding[]> {
-  const name = `diagnose:${realRuntime.token()}`
-  const whole = { weight: WHOLE, capacity: WHOLE, ttlMs: 1000, waitTtlMs: 1000, wait: true }
-  const entry = (): Entry => ({ name, id: realRuntime.token(), ...whole })
-  const [holder, waiter] = [entry(), entry()]
-  try {
-    let told = false
-    const unwatch = await backend.watch(waiter, () => (told = true))
-    const standing = await backend.join(holder)
-    // A node of a quorum that is in quarantine; of that, others tell.
-    if (standing.state === 'refused') return [advice('rights', `not tried, for it refuses all (${standing.reason})`)]
-    await backend.join(waiter)
-    await backend.renew(holder, 1000)
-    await backend.leave(holder)
-    await backend.leave(waiter)
-    for (let tries = 0; tries < 20 && !told; tries += 1)
-      await new Promise<void>((go) => realRuntime.after(10, go).keepAlive(true))
-    unwatch()
-    return [
-      told
-        ? ok('rights', 'this user may do all that a lock does')
-        : advice('messages', 'no message came: waiters are woken by their timers only, which takes seconds'),
-    ]
-  } catch (cause) {
-    return [error('rights', `a lock could not be taken and released: ${(cause as Error).message}`)]
-  }
-}
-
 function factsOf(info: string): Facts {
   const lines = info.split('\r\n').map((line) => line.split(':', 2) as [string, string])
   return new Map(lines)
-}
-
-function ok(subject: string, text: string): Finding {
-  return { level: 'ok', subject, text }
-}
-
-function advice(subject: string, text: string): Finding {
-  return { level: 'advice', subject, text }
-}
-
-function error(subject: string, text: string): Finding {
-  return { level: 'error', subject, text }
 }

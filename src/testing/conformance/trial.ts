@@ -17,8 +17,8 @@ export interface Coordinator {
   readonly end?: () => Promise<void>
 }
 
-/** `shared`, `permits`, `queue`, `wake`, `durable`: what `supports` says. `bulk`: it has `renewAll`. `another`: a second backend. */
-export type Need = 'queue' | 'no queue' | 'shared' | 'permits' | 'durable' | 'wake' | 'bulk' | 'another'
+/** `shared`, `permits`, `queue`, `wake`, `durable`: what `supports` says. `bulk`: it has `renewAll`. `alarm`: it has `attend`. `another`: a second backend. */
+export type Need = 'queue' | 'no queue' | 'shared' | 'permits' | 'durable' | 'wake' | 'bulk' | 'alarm' | 'another'
 
 export interface Case {
   readonly name: string
@@ -43,6 +43,8 @@ export function unmet(need: Need, { backend, another }: Coordinator): boolean {
       return !supports.wake
     case 'bulk':
       return backend.renewAll === undefined
+    case 'alarm':
+      return backend.attend === undefined
     case 'another':
       return another === undefined
   }

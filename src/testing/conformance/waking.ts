@@ -82,6 +82,25 @@ export const waking: readonly Case[] = [
     },
   },
   {
+    name: 'a holder that is evicted hears it, and no other',
+    needs: ['alarm', 'another'],
+    async run(trial) {
+      const on = await trial.another()
+      const [holder, other] = [await trial.held(), await trial.held({ name: `${trial.name}:2` })]
+      const alarms: string[] = []
+      trial.backend.attend!(holder, () => void alarms.push('holder'))
+      const ignore = trial.backend.attend!(other, () => void alarms.push('other'))
+      await trial.advance(0.2)
+      await trial.answer(on.evict(trial.name, holder.fence))
+      await trial.eventually('the holder must hear that it was evicted', () => alarms.length > 0)
+      await trial.stands(holder, 'lost')
+      ignore()
+      await trial.answer(on.evict(other.name, other.fence))
+      await trial.advance(0.2)
+      assert.deepEqual([...new Set(alarms)], ['holder'])
+    },
+  },
+  {
     name: 'only the entry whose turn it is hears that it holds',
     needs: ['queue', 'wake'],
     async run(trial) {

@@ -6,7 +6,7 @@
  * the truth, after the wall clock was set forward a lease is lost too early, which is safe. A wall clock that is set back
  * takes nothing away, and does not hide a later sleep.
  */
-import type { Clocks } from '../runtime.ts'
+import type { Clocks } from './runtime.ts'
 
 /**
  * The wall clock counts in whole milliseconds and is slewed by up to some parts in ten thousand; less than this is no

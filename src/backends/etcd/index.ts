@@ -1,0 +1,835 @@
+/**
+ * etcd, one member or a cluster: a key an entry, in the order of their create revisions, attached to a lease.
+ *
+ * A pair of acquire and release is one transaction and one deletion (`joining.ts`, `lane.ts`). Who waits, or holds for longer
+ * than a moment, has a copy of the queue that a watch keeps up to date (`copy.ts`), so that a hand-over is one message. How
+ * long an entry is kept is `leases.ts` and `seats.ts`.
+ */
+import type { Backend, Claim, Entry, Finding, Held, QueueView, Refused, Renewal, Standing } from '../../backend.ts'
+import type { Supports, Waiting, Wake } from '../../backend.ts'
+import { BackendError } from '../../backend.ts'
+import { ElapsedClock } from '../../elapsed.ts'
+import { Wakes } from '../../queue/wakes.ts'
+import type { Timer } from '../../runtime.ts'
+import { realRuntime } from '../../runtime.ts'
+import { EtcdClient } from './client.ts'
+import type { CopyEvents, CopyParts, Place, Snapshot } from './copy.ts'
+import { Copy, holdersOf } from './copy.ts'
+import { diagnose } from './diagnose.ts'
+import { EtcdError, GRPC, etcdError, isUnknown, mayPass } from './errors.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { capacityOf, joined, question, refusal, roomFor, snapshotOf } from './joining.ts'
+import type { Joining } from './joining.ts'
+import { Naming } from './keys.ts'
+import type { Answer } from './lane.ts'
+import { Lane } from './lane.ts'
+import type { Lease } from './leases.ts'
+import { Leases } from './leases.ts'
+import type { Compare, Operation } from './messages.ts'
+import { BY, ORDER } from './messages.ts'
+import type { Record } from './record.ts'
+import { checkVersions, encode, owned, ticket, unchanged } from './record.ts'
+import type { Seat } from './seats.ts'
+import { Seats, aloneAt, delayOf, foreignSeat, newSeat, waitMsOf } from './seats.ts'
+import { parseEtcdUrl } from './url.ts'
+import { viewsOf } from './views.ts'
+import { Watches } from './watches.ts'
+
+export type { ClientOptions } from './client.ts'
+export { EtcdClient } from './client.ts'
+
+export interface EtcdOptions {
+  /** What all keys begin with. Default `'holdfast'`. */
+  readonly keyPrefix?: string
+  /**
+   * What keeps an entry. `'process'`: one lease of etcd for all entries of this process that are kept equally long. `'entry'`: a
+   * lease each, so that the loss of one is not the loss of all; four calls a pair in place of two. `'observed'`: no lease;
+   * whoever waits takes over what has not changed for its ttl on the waiter's own clock. Survives a leader of etcd that stood
+   * still and comes back; costs a write for each renewal. Default `'process'`.
+   */
+  readonly lease?: 'process' | 'entry' | 'observed'
+  /**
+   * Names are folders at the top, as `etcdctl lock` and Go's `concurrency.Mutex` have them, and those and we exclude each
+   * other. `keyPrefix` is left out then. Default `false`.
+   */
+  readonly interop?: boolean
+}
+
+/**
+ * A coordinator on etcd.
+ *
+ * @param client stays yours; `close()` leaves it open
+ * @throws BackendError `MISCONFIGURED` if `options` make no sense
+ * @example
+ * ```ts
+ * import { connect } from 'holdfast'
+ * import { EtcdClient, etcd } from 'holdfast/etcd'
+ *
+ * const client = new EtcdClient({ endpoints: ['http://127.0.0.1:2379'] })
+ * const locks = connect(etcd(client))
+ * ```
+ */
+export function etcd(client: EtcdClient, options: EtcdOptions = {}): EtcdBackend {
+  if (!(client instanceof EtcdClient))
+    throw new BackendError('MISCONFIGURED', 'etcd() takes the EtcdClient that holdfast/etcd exports')
+  return new EtcdBackend(client, options)
+}
+
+/**
+ * A coordinator at an address: `etcd://a:2379,b:2379,c:2379`. The client is one of our own; `close()` ends it.
+ *
+ * @throws BackendError `MISCONFIGURED` if the address is wrong
+ */
+export function etcdAt(url: string, options: EtcdOptions = {}): EtcdBackend {
+  const location = parseEtcdUrl(url)
+  return new EtcdBackend(new EtcdClient(location.client), { ...location.options, ...options }, true)
+}
+
+/** What may pass is tried again for this long, within a request. */
+const PERSIST_MS = 4000
+/** The pause before it is tried again grows from the first to the second. */
+const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 400]
+/** A holder of this age hears of its loss by a watch; before, it costs more than most holds last. */
+const WATCHED_FROM_MS = 25
+/** A copy of a queue that nobody needs is kept for so long, since who locked a name is likely to lock it again. */
+const IDLE_MS = 3000
+/** The pause before an entry is ended again, when nobody answered. */
+const END_AGAIN_MS = 1000
+/** How long a keep-alive may take. */
+const BEAT_MS = 1000
+
+/** An entry of ours that lingers, and when to end it: sooner than its lease does, which counts in seconds. */
+interface Lingering {
+  readonly name: string
+  readonly key: Buffer
+  readonly fence: number
+  readonly modRevision: number
+  readonly endsAt: number
+}
+
+export class EtcdBackend implements Backend {
+  readonly kind = 'etcd'
+  readonly supports: Supports = { queue: true, sharing: 'permits', fence: 'durable', wake: true }
+
+  readonly #client: EtcdClient
+  readonly #ownsClient: boolean
+  readonly #mode: 'process' | 'entry' | 'observed'
+  readonly #naming: Naming
+  readonly #clock = new ElapsedClock(realRuntime)
+  readonly #heartbeat: Heartbeat
+  readonly #watches: Watches
+  readonly #leases: Leases
+  readonly #joins: Lane
+  /** What frees or keeps: never behind a join that hangs, and without a put it passes when the store is full. */
+  readonly #others: Lane
+  readonly #seats = new Seats()
+  readonly #wakes = new Wakes()
+  readonly #copies = new Map<string, Copy>()
+  readonly #copyParts: CopyParts
+  /** Holders that nothing watches yet, the oldest first. */
+  readonly #unwatched = new Map<Seat, number>()
+  readonly #lingering = new Set<Lingering>()
+  /** Ends of what was due that are on their way, by name. */
+  readonly #ending = new Map<string, Promise<unknown>>()
+  #timer: Timer | undefined
+  #timerAt = Infinity
+  #closed = false
+
+  constructor(client: EtcdClient, options: EtcdOptions = {}, ownsClient = false) {
+    const { keyPrefix = 'holdfast', lease = 'process', interop = false } = options
+    if (!['process', 'entry', 'observed'].includes(lease))
+      throw new BackendError('MISCONFIGURED', "lease must be 'process', 'entry' or 'observed'")
+    this.#client = client
+    this.#ownsClient = ownsClient
+    this.#mode = lease
+    this.#naming = new Naming(keyPrefix, interop)
+    this.#heartbeat = new Heartbeat(client, BEAT_MS)
+    this.#watches = new Watches(client)
+    this.#leases = new Leases(client, this.#naming, this.#heartbeat, this.#clock, (gone) => this.#leaseIsGone(gone))
+    this.#joins = new Lane(client, this.#naming, this.#leases)
+    this.#others = new Lane(client, this.#naming, this.#leases)
+    this.#copyParts = {
+      naming: this.#naming,
+      clock: this.#clock,
+      watches: this.#watches,
+      read: (name) => this.#read(name),
+      peek: (name) => this.#peek(name),
+    }
+  }
+
+  async join(entry: Entry): Promise<Standing> {
+    this.#checkOpen()
+    const startedAt = this.#clock.now()
+    await this.#prune(entry.name)
+    const known = this.#seats.get(entry)
+    if (known?.state === 'standing') {
+      const standing = await this.#whereIs(known, startedAt)
+      if (standing) return standing
+    }
+    if (entry.weight > entry.capacity)
+      return { state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity: entry.capacity }
+    const seat = newSeat(entry, this.#naming)
+    this.#seats.add(seat)
+    try {
+      return await this.#join(seat, startedAt)
+    } catch (error) {
+      // Nobody will ask for it, unless it may have been put in: then it will be left.
+      if (seat.state === 'joining' && seat.unknownIn === undefined) this.#forget(seat)
+      throw etcdError(error)
+    }
+  }
+
+  renew(claim: Claim, ttlMs: number): Promise<Renewal> {
+    return this.#on(claim, LOST, (seat) => this.#renew(seat, ttlMs, this.#clock.now()))
+  }
+
+  renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
+    return Promise.all(claims.map((claim) => this.renew(claim, ttlMs)))
+  }
+
+  async leave(claim: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {
+    this.#checkOpen()
+    this.#sweep()
+    const seat = this.#seats.get(claim)
+    if (seat && (lingerMs === 0 || seat.state !== 'standing')) return this.#end(seat)
+    return this.#on(claim, false, async (mine) => {
+      const lingers = lingerMs > 0 && (await this.#whereIs(mine, this.#clock.now()))?.state === 'held'
+      return lingers ? this.#linger(mine, lingerMs) : this.#end(mine)
+    })
+  }
+
+  lighten(claim: Claim, weight: number): Promise<Renewal> {
+    return this.#on(claim, LOST, async (seat) => {
+      const standing = await this.#whereIs(seat, this.#clock.now())
+      if (standing?.state === 'held' && weight < seat.record.weight && !(await this.#write(seat, { weight })))
+        return LOST
+      return standing ?? LOST
+    })
+  }
+
+  describe(claim: Claim, info: string): Promise<boolean> {
+    return this.#on(claim, false, (seat) => this.#write(seat, { info }))
+  }
+
+  async evict(name: string, fence: bigint): Promise<boolean> {
+    this.#checkOpen()
+    await this.#prune(name)
+    try {
+      const { places } = await this.#persist(() => this.#read(name))
+      const place = places.find((each) => BigInt(each.fence) === fence)
+      if (!place || !(await this.#persist(() => this.#delete(name, place, ticket(place))))) return false
+      const seat = this.#seats.byId(place.id)
+      if (seat) this.#isGone(seat)
+      return true
+    } catch (error) {
+      throw etcdError(error)
+    }
+  }
+
+  async watch(claim: Claim, wake: Wake): Promise<() => void> {
+    return this.#wakes.watch(claim.id, wake)
+  }
+
+  attend(claim: Claim, alarm: () => void): () => void {
+    const seat = this.#seats.get(claim)
+    if (!seat) return () => {}
+    seat.alarm = alarm
+    return () => (seat.alarm = undefined)
+  }
+
+  async follow(name: string, wake: () => void): Promise<() => void> {
+    if (this.#closed) return () => {}
+    const unfollow = this.#wakes.follow(name, wake)
+    const copy = this.#use(name)
+    let done = false
+    return () => {
+      if (done) return
+      done = true
+      unfollow()
+      this.#release(copy)
+    }
+  }
+
+  async *inspect(prefix: string): AsyncGenerator<QueueView> {
+    this.#checkOpen()
+    await this.#prune()
+    const keptMs = (id: string): number | undefined => {
+      const seat = this.#seats.byId(id)
+      return seat?.state === 'standing' ? seat.due - this.#clock.now() : undefined
+    }
+    try {
+      yield* viewsOf(this.#client, this.#naming, prefix, keptMs)
+    } catch (error) {
+      throw etcdError(error)
+    }
+  }
+
+  async diagnose(): Promise<readonly Finding[]> {
+    this.#checkOpen()
+    return diagnose(this.#client, this, this.#mode)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#timer?.cancel()
+    for (const copy of this.#copies.values()) copy.close()
+    this.#copies.clear()
+    this.#wakes.clear()
+    this.#watches.close()
+    this.#heartbeat.close()
+    if (this.#ownsClient) this.#client.close()
+  }
+
+  // Joining: see `joining.ts`.
+
+  async #join(seat: Seat, startedAt: number): Promise<Standing> {
+    const { entry, name } = seat
+    const holding: Record = { ...seat.record, heldAt: seat.record.joinedAt }
+    const waiting: Record = { ...seat.record, keptMs: waitMsOf(entry) }
+    let seen: Joining['seen']
+    let waits = false
+    for (;;) {
+      seat.lease ??= await this.#persist(() => this.#leaseFor(seat, holding.keptMs))
+      const waitLease = await this.#persist(() => this.#waitLease(seat, waits || seen !== undefined))
+      const joining: Joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
+      const answer = await this.#put(seat, joining)
+      if (!answer) continue
+      if (seat.state !== 'joining') throw new BackendError('UNAVAILABLE', 'etcd: it left before its join was answered')
+      const came = joined(this.#naming, joining, answer, this.#clock.now())
+      if (came.state === 'alone') return this.#seated(seat, came, holding, seat.lease, startedAt)
+      const { places, revision } = came.snapshot
+      checkVersions(places.map(({ record }) => record))
+      if (came.state === 'behind') {
+        const [record, lease] = seen?.holds ? [holding, seat.lease] : [waiting, waitLease]
+        return this.#seated(seat, came, record, lease === 'none' ? undefined : lease, startedAt)
+      }
+      const mine = places.find(({ id }) => id === seat.id)
+      if (mine) {
+        const lease = [seat.lease, waitLease].find((each) => typeof each === 'object' && each.id === mine.lease)
+        const found = {
+          ...came,
+          fence: mine.fence,
+          ahead: places.indexOf(mine),
+          holds: holdersOf(places).includes(mine),
+        }
+        return this.#seated(seat, found, mine.record, lease as Lease | undefined, startedAt)
+      }
+      if (await this.#takeOver(name, came)) continue
+      const reason = refusal(entry, places)
+      if (reason) {
+        this.#forget(seat)
+        return this.#refused(reason, places)
+      }
+      if (entry.wait && entry.waitersMax === undefined) waits = true
+      else seen = { revision, holds: roomFor(entry.weight, places) }
+    }
+  }
+
+  /** Ask for it, until it is answered; `undefined`: a lease was gone, and it must be asked for with another. */
+  async #put(seat: Seat, joining: Joining): Promise<Answer | undefined> {
+    const { name } = seat
+    const leases = [joining.lease, joining.waitLease].filter((lease): lease is Lease => typeof lease === 'object')
+    const operation = (): Operation => question(this.#naming, joining, this.#copies.has(name))
+    try {
+      return await this.#persist(
+        async () => {
+          try {
+            return await this.#joins.ask({ apart: name, operation, leases })
+          } catch (error) {
+            if (isUnknown(error)) seat.unknownIn = Math.max(seat.unknownIn ?? 0, joining.lease?.epoch ?? 0)
+            throw error
+          }
+        },
+        () => seat.state === 'joining',
+      )
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.grpc !== GRPC.notFound) throw error
+      if (seat.lease?.gone) seat.lease = undefined
+      return undefined
+    }
+  }
+
+  /** It is in. */
+  async #seated(
+    seat: Seat,
+    { fence, holds = true, ahead = 0, snapshot, whole }: Came,
+    record: Record,
+    lease: Lease | undefined,
+    startedAt: number,
+  ): Promise<Held | Waiting> {
+    seat.fence = fence
+    seat.holds = holds
+    seat.alone = snapshot === undefined
+    seat.record = record
+    seat.lease = lease
+    seat.state = 'standing'
+    // If nobody can say how long it is, it is as long as was known before.
+    if (lease && !this.#leases.isFresh(lease)) await this.#leases.beat(lease).catch(() => {})
+    this.#promise(seat, startedAt, holds ? seat.entry.ttlMs : waitMsOf(seat.entry))
+    if (!holds || this.#copies.has(seat.name)) {
+      const copy = (seat.copy ??= this.#use(seat.name, whole ? snapshot : undefined))
+      // It may have heard of more than the answer says.
+      if (copy.standing && copy.knows(fence + 1)) return (await this.#whereIs(seat, startedAt)) ?? Promise.reject(goneAtOnce())
+      return standing(seat, startedAt, ahead, this.#retryAfter(copy, ahead))
+    }
+    this.#unwatched.set(seat, this.#clock.now() + WATCHED_FROM_MS)
+    if (this.#unwatched.size === 1) this.#tickAt(this.#clock.now() + WATCHED_FROM_MS)
+    return standing(seat, startedAt, ahead, Infinity)
+  }
+
+  #refused(reason: Refused['reason'], places: readonly Place[]): Refused {
+    const now = this.#clock.now()
+    const holders = holdersOf(places)
+    const retryAfterMs = Math.min(...holders.map((place) => this.#keptMs(place, now)))
+    const holder = places[0]?.record.info
+    const capacity = capacityOf(places)
+    return {
+      state: 'refused',
+      reason,
+      retryAfterMs,
+      ...(holder === undefined ? {} : { holder }),
+      ...(reason === 'capacity' && capacity !== undefined ? { capacity } : {}),
+    }
+  }
+
+  // Standing
+
+  /** What the verbs about an entry have in common: whose it is, and that it is there. */
+  async #on<T>(claim: Claim, none: T, verb: (seat: Seat) => Promise<T>): Promise<T> {
+    this.#checkOpen()
+    this.#sweep()
+    const seat = this.#seats.get(claim)
+    try {
+      if (seat?.state === 'standing') return await verb(seat)
+      if (seat) {
+        if (seat.state === 'over') this.#seats.end(seat)
+        return none
+      }
+      return await this.#onForeign(claim, none, verb)
+    } catch (error) {
+      throw etcdError(error)
+    }
+  }
+
+  /** Another process has put it in, and whoever knows its id may speak for it. */
+  async #onForeign<T>({ name, id }: Claim, none: T, verb: (seat: Seat) => Promise<T>): Promise<T> {
+    const { places } = await this.#persist(() => this.#read(name))
+    const place = places.find((each) => each.id === id)
+    if (!place || place.record.lingering) return none
+    const seat = foreignSeat(name, place, this.#clock.now())
+    try {
+      return await verb(seat)
+    } finally {
+      this.#forget(seat)
+    }
+  }
+
+  /** Held or waiting; `undefined`: it is gone. @throws EtcdError */
+  async #whereIs(seat: Seat, startedAt: number): Promise<Held | Waiting | undefined> {
+    await this.#ending.get(seat.name)
+    const copy = this.#copyFor(seat)
+    if (!copy.standing || !copy.knows(seat.fence)) await this.#persist(() => copy.refresh())
+    else if (!seat.holds) await this.#persist(() => copy.verify())
+    for (;;) {
+      const ahead = copy.ahead(seat.fence)
+      if (ahead === undefined) {
+        this.#isGone(seat)
+        return undefined
+      }
+      seat.holds = ahead < copy.holders.length
+      if (seat.holds || !(await this.#takeOver(seat.name, copy)))
+        return standing(seat, startedAt, ahead, this.#retryAfter(copy, ahead))
+    }
+  }
+
+  async #renew(seat: Seat, ttlMs: number, startedAt: number): Promise<Renewal> {
+    const where = await this.#whereIs(seat, startedAt)
+    if (!where) return LOST
+    const askedMs = seat.holds ? ttlMs : Math.min(ttlMs, waitMsOf(seat.entry))
+    const keptMs = askedMs + delayOf(seat)
+    const heldAt = seat.record.heldAt ?? (seat.holds ? realRuntime.wallMs() : undefined)
+    const now = this.#clock.now()
+    if (this.#mode === 'observed') {
+      const longest = Math.max(keptMs, seat.due - now + delayOf(seat))
+      if (!(await this.#write(seat, { keptMs: longest, heldAt }))) return LOST
+    } else {
+      if (seat.lease!.ms < keptMs && !seat.foreign) {
+        const longer = await this.#persist(() => this.#leaseFor(seat, keptMs))
+        if (!(await this.#write(seat, { keptMs, heldAt }, longer))) return LOST
+      }
+      const lease = seat.lease!
+      if (lease.until - delayOf(seat) < startedAt + askedMs) {
+        try {
+          await this.#leases.beat(lease)
+        } catch (error) {
+          if (lease.gone) return LOST
+          throw error
+        }
+      }
+    }
+    if (seat.state !== 'standing') return LOST
+    this.#promise(seat, startedAt, askedMs)
+    return { ...where, ttlMs: leftOf(seat, startedAt) }
+  }
+
+  /** Until when it stands, if it is not renewed. */
+  #promise(seat: Seat, startedAt: number, askedMs: number): void {
+    const lasting = seat.lease ? seat.lease.until - delayOf(seat) : Infinity
+    this.#seats.promise(seat, Math.min(startedAt + askedMs, lasting))
+    this.#tickAt(this.#seats.earliest)
+  }
+
+  /** When the first of those who hold ends, if it is the next one that asks. */
+  #retryAfter(copy: Copy, ahead: number): number {
+    const { holders } = copy
+    if (ahead !== holders.length) return Infinity
+    const now = this.#clock.now()
+    return Math.min(...holders.map((place) => this.#keptMs(place, now)))
+  }
+
+  /** How long a place stands without renewal, as far as is known here. */
+  #keptMs(place: Place, now: number): number {
+    const lingering = [...this.#lingering].find(({ fence }) => fence === place.fence)
+    if (lingering) return Math.max(0, lingering.endsAt - now)
+    const seat = this.#seats.byId(place.id)
+    if (seat?.fence === place.fence) return Math.max(0, seat.due + delayOf(seat) - now)
+    // A lease is kept alive without a trace in the key.
+    return this.#mode === 'observed' ? Math.max(0, place.record.keptMs - (now - place.seenAt)) : place.record.keptMs
+  }
+
+  /** Write into its key, after what is being written there. `false`: it is gone. @throws EtcdError */
+  async #write(seat: Seat, change: Partial<Record>, lease?: Lease): Promise<boolean> {
+    const revision = await this.#writeAt(seat, change, lease)
+    return revision !== undefined
+  }
+
+  #writeAt(seat: Seat, change: Partial<Record>, lease: Lease | undefined): Promise<number | undefined> {
+    const write = async (): Promise<number | undefined> => {
+      const record = { ...seat.record, ...change }
+      const keeps = lease ? { lease: lease.id } : seat.lease ? { ignoreLease: true } : {}
+      const put = { key: seat.key, value: encode(record), ...keeps }
+      const operation = (): Operation => ({
+        transaction: { compare: [owned(seat.key)], success: [{ put }], failure: [] },
+      })
+      const apart = seat.key.toString()
+      const { outcome, revision } = await this.#persist(() => this.#others.ask({ apart, operation }))
+      if (!outcome.transaction!.succeeded) {
+        this.#isGone(seat)
+        return undefined
+      }
+      seat.record = record
+      if (lease) seat.lease = lease
+      this.#copies.get(seat.name)?.amend(seat.fence, revision, record)
+      return revision
+    }
+    const written = seat.writing.then(write, write)
+    seat.writing = written.catch(() => {})
+    return written
+  }
+
+  // Ending
+
+  /** @returns whether it was there @throws BackendError */
+  async #end(seat: Seat): Promise<boolean> {
+    if (seat.state === 'over') {
+      this.#forget(seat)
+      return false
+    }
+    const { name, lease, state } = seat
+    // If its join is answered at all, then later.
+    if (state === 'joining') seat.unknownIn = Math.max(seat.unknownIn ?? 0, lease?.epoch ?? 0)
+    seat.state = 'leaving'
+    this.#unwatched.delete(seat)
+    try {
+      const there = await this.#persist(async () => {
+        if (seat.ownsLease && lease) return this.#leases.revoke(lease)
+        if (seat.unknownIn !== undefined && lease) await this.#shutOut(seat.unknownIn, lease)
+        return this.#delete(name, seat)
+      })
+      this.#copies.get(name)?.remove(seat.fence)
+      this.#forget(seat)
+      return there
+    } catch (error) {
+      // Nobody keeps it alive by mistake: it is ended again, until that is answered.
+      seat.due = this.#clock.now() + END_AGAIN_MS
+      this.#seats.promise(seat, seat.due)
+      this.#tickAt(seat.due)
+      throw etcdError(error)
+    }
+  }
+
+  /** A join that was sent in an epoch of a lease puts nothing in any more. */
+  async #shutOut(epoch: number, lease: Lease): Promise<void> {
+    while (lease.epoch <= epoch && !lease.gone) {
+      try {
+        await this.#leases.advance(lease)
+      } catch (error) {
+        // A lease that is gone attaches nothing, and a store that is full takes nothing.
+        if (error instanceof EtcdError && SHUT_OUT_ANYWAY.has(error.grpc)) return
+        throw error
+      }
+    }
+  }
+
+  /** Delete a key, on a condition. @returns whether it was there @throws EtcdError */
+  async #delete(
+    name: string,
+    { key, fence }: Pick<Place, 'key' | 'fence'>,
+    condition?: Partial<Compare>,
+  ): Promise<boolean> {
+    const deletion: Operation = { delete: { key } }
+    const operation = (): Operation =>
+      condition ? { transaction: { compare: [condition], success: [deletion], failure: [] } } : deletion
+    const { outcome } = await this.#others.ask({ apart: key.toString(), operation })
+    const there = condition ? outcome.transaction!.succeeded : outcome.delete!.deleted > 0
+    if (there && condition) this.#copies.get(name)?.remove(fence)
+    return there
+  }
+
+  /** It stands so much longer, and is nobody's. */
+  async #linger(seat: Seat, lingerMs: number): Promise<boolean> {
+    const endsAt = this.#clock.now() + lingerMs
+    const { name, key, fence, lease, ownsLease } = seat
+    const own = this.#mode === 'observed' ? undefined : await this.#persist(() => this.#leases.own(lingerMs))
+    const modRevision = await this.#writeAt(seat, { lingering: true, keptMs: lingerMs }, own)
+    if (modRevision === undefined) return false
+    this.#forget(seat)
+    if (ownsLease && lease) this.#leases.revoke(lease).catch(() => {})
+    this.#lingering.add({ name, key, fence, modRevision, endsAt })
+    this.#tickAt(endsAt)
+    return true
+  }
+
+  /** Somebody or something else has ended it. */
+  #isGone(seat: Seat): void {
+    if (seat.state === 'over') return
+    const { alarm, id } = seat
+    seat.state = 'over'
+    this.#unwatched.delete(seat)
+    // It stays until that has been said.
+    this.#wakes.wake(id)
+    alarm?.()
+  }
+
+  #leaseIsGone(lease: Lease): void {
+    for (const seat of this.#seats.all()) if (seat.lease === lease && seat.state === 'standing') this.#isGone(seat)
+  }
+
+  #forget(seat: Seat): void {
+    this.#seats.end(seat)
+    this.#unwatched.delete(seat)
+    if (seat.copy) this.#release(seat.copy)
+    seat.copy = undefined
+  }
+
+  /** What has come to its end is ended, and awaited where an answer depends on it. */
+  async #prune(name?: string): Promise<void> {
+    this.#sweep()
+    if (this.#ending.size === 0) return
+    await (name === undefined ? Promise.all(this.#ending.values()) : this.#ending.get(name))
+  }
+
+  #sweep(): void {
+    const now = this.#clock.now()
+    for (const seat of this.#seats.due(now)) {
+      if (seat.state === 'over') {
+        this.#forget(seat)
+        continue
+      }
+      const delayMs = seat.holds && seat.state === 'standing' ? seat.due + delayOf(seat) - now : 0
+      this.#endLater(seat.name, async () => {
+        if (delayMs <= 0) return this.#end(seat)
+        seat.state = 'leaving'
+        return this.#linger(seat, delayMs)
+      })
+    }
+    for (const each of this.#lingering) {
+      if (each.endsAt > now) continue
+      this.#lingering.delete(each)
+      this.#endLater(each.name, () => this.#persist(() => this.#delete(each.name, each, unchanged(each))))
+    }
+  }
+
+  #endLater(name: string, end: () => Promise<unknown>): void {
+    const ended: Promise<unknown> = Promise.all([this.#ending.get(name), end().catch(() => {})]).then(() => {
+      if (this.#ending.get(name) === ended) this.#ending.delete(name)
+    })
+    this.#ending.set(name, ended)
+  }
+
+  /** What was not changed for as long as it said is nobody's, where entries have no lease. @returns whether there was any */
+  async #takeOver(
+    name: string,
+    seen: { readonly places?: readonly Place[]; readonly snapshot?: Snapshot },
+  ): Promise<boolean> {
+    if (this.#mode !== 'observed') return false
+    const copy = this.#use(name, seen.snapshot)
+    try {
+      const now = this.#clock.now()
+      const stale = copy.holders.filter(({ record, seenAt }) => now - seenAt >= record.keptMs)
+      const ended = await Promise.all(
+        stale.map((place) => this.#persist(() => this.#delete(name, place, unchanged(place)))),
+      )
+      return ended.some(Boolean)
+    } finally {
+      this.#release(copy)
+    }
+  }
+
+  // Copies of queues
+
+  #copyFor(seat: Seat): Copy {
+    if (!seat.copy) {
+      this.#unwatched.delete(seat)
+      seat.copy = this.#use(seat.name, aloneAt(seat, this.#clock.now()), true)
+    }
+    return seat.copy
+  }
+
+  #use(name: string, known?: Snapshot, since = false): Copy {
+    let copy = this.#copies.get(name)
+    if (!copy) {
+      copy = new Copy(name, this.#copyParts, this.#eventsOf(name), known, since)
+      this.#copies.set(name, copy)
+    }
+    copy.users += 1
+    return copy
+  }
+
+  #release(copy: Copy): void {
+    copy.users -= 1
+    if (copy.users > 0) return
+    copy.idleSince = this.#clock.now()
+    this.#tickAt(copy.idleSince + IDLE_MS)
+  }
+
+  #eventsOf(name: string): CopyEvents {
+    return {
+      holds: ({ id, fence }) => {
+        const seat = this.#seats.byId(id)
+        if (seat?.fence === fence) seat.holds = true
+        this.#wakes.wake(id, { held: BigInt(fence) })
+      },
+      gone: (id) => {
+        const seat = this.#seats.byId(id)
+        if (seat?.state === 'standing') this.#isGone(seat)
+      },
+      changed: () => this.#wakes.change(name),
+    }
+  }
+
+  async #read(name: string): Promise<Snapshot> {
+    const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create }
+    const { outcome, revision } = await this.#others.ask({ operation: () => ({ range }) })
+    return snapshotOf(this.#naming, outcome.range!, revision, this.#clock.now())
+  }
+
+  async #peek(name: string): Promise<{ readonly first: number | undefined; readonly count: number }> {
+    const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create, limit: 1, keysOnly: true }
+    const { outcome } = await this.#others.ask({ operation: () => ({ range }) })
+    const { kvs, count } = outcome.range!
+    return { first: kvs[0]?.createRevision, count }
+  }
+
+  // Leases
+
+  async #leaseFor(seat: Seat, ms: number): Promise<Lease | undefined> {
+    switch (this.#mode) {
+      case 'process':
+        return this.#leases.shared(ms)
+      case 'entry':
+        seat.ownsLease = true
+        return this.#leases.own(ms)
+      case 'observed':
+        return undefined
+    }
+  }
+
+  /** What a waiter is kept by. `undefined`: there is none yet, and it is not worth one before it has to wait. */
+  async #waitLease(seat: Seat, waits: boolean): Promise<Joining['waitLease']> {
+    if (this.#mode === 'observed') return 'none'
+    if (this.#mode === 'entry') return seat.lease
+    const ms = waitMsOf(seat.entry)
+    return waits ? this.#leases.shared(ms) : this.#leases.alive(ms)
+  }
+
+  // Time
+
+  #tickAt(at: number): void {
+    if (at >= this.#timerAt || this.#closed) return
+    this.#timer?.cancel()
+    this.#timerAt = at
+    this.#timer = realRuntime.after(at - this.#clock.now(), () => this.#tick())
+  }
+
+  #tick(): void {
+    this.#timerAt = Infinity
+    this.#sweep()
+    const now = this.#clock.now()
+    let next = this.#seats.earliest
+    for (const [seat, at] of this.#unwatched) {
+      if (at > now) {
+        next = Math.min(next, at)
+        break
+      }
+      this.#copyFor(seat)
+    }
+    for (const { endsAt } of this.#lingering) next = Math.min(next, endsAt)
+    for (const [name, copy] of this.#copies) {
+      if (copy.users > 0) continue
+      if (copy.idleSince + IDLE_MS > now) {
+        next = Math.min(next, copy.idleSince + IDLE_MS)
+        continue
+      }
+      copy.close()
+      this.#copies.delete(name)
+    }
+    this.#tickAt(next)
+  }
+
+  /** Try again what may pass, within the time that a request has. */
+  async #persist<T>(work: () => Promise<T>, wanted: () => boolean = () => true): Promise<T> {
+    const until = this.#clock.now() + PERSIST_MS
+    for (let pauseMs = AGAIN_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, AGAIN_LONGEST_MS)) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!mayPass(error) || !wanted() || this.#closed || this.#clock.now() + pauseMs >= until) throw error
+      }
+      await new Promise<void>((go) => realRuntime.after(pauseMs, go).keepAlive(true))
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new BackendError('CLOSED', 'this etcd backend was closed')
+  }
+}
+
+/** What is known of an entry that has come in. */
+interface Came {
+  readonly fence: number
+  readonly holds?: boolean
+  readonly ahead?: number
+  readonly snapshot?: Snapshot
+  readonly whole?: boolean
+}
+
+const LOST = { state: 'lost' } as const
+const SHUT_OUT_ANYWAY: ReadonlySet<number> = new Set([GRPC.notFound, GRPC.resourceExhausted])
+
+function standing(seat: Seat, startedAt: number, ahead: number, retryAfterMs: number): Held | Waiting {
+  const fence = BigInt(seat.fence)
+  const ttlMs = leftOf(seat, startedAt)
+  if (seat.holds) return { state: 'held', fence, ttlMs }
+  return { state: 'waiting', fence, ttlMs, ahead, retryAfterMs: Math.min(retryAfterMs, ttlMs) }
+}
+
+/** Counted from then, and rounded down. */
+function leftOf({ due }: Seat, startedAt: number): number {
+  return Math.floor(due - startedAt)
+}
+
+function goneAtOnce(): EtcdError {
+  return new EtcdError(GRPC.unavailable, 'etcd: it was removed before its join was answered')
+}

@@ -1,0 +1,129 @@
+/**
+ * How an entry is put in: one transaction, whoever is there.
+ *
+ * Nobody is there whom it has to count: it holds. Otherwise one that waits is put in all the same, behind the others, and the
+ * answer says who they are. One that does not wait, or not behind too many, looks first; where it would find room it is put in
+ * on the condition that nobody came or changed meanwhile, so what is refused was never in.
+ */
+import type { Entry, Refused } from '../../backend.ts'
+import type { Place, Snapshot } from './copy.ts'
+import { holdersOf, placeOf } from './copy.ts'
+import type { Naming } from './keys.ts'
+import { absent, classOf } from './keys.ts'
+import type { Answer } from './lane.ts'
+import type { Lease } from './leases.ts'
+import type { Operation, RangeResponse } from './messages.ts'
+import { BY, IS, OF, ORDER } from './messages.ts'
+import { encode } from './record.ts'
+import type { Record } from './record.ts'
+
+/** Who stands further back than this is told by the copy of the queue that it holds. */
+const LOOKED_AT_MAX = 256
+
+/** What a join needs to know. */
+export interface Joining {
+  readonly entry: Entry
+  readonly key: Buffer
+  readonly holding: Record
+  readonly waiting: Record
+  /** A client-observed entry has none. */
+  readonly lease: Lease | undefined
+  /** For one that waits; `undefined`: look first. */
+  readonly waitLease: Lease | 'none' | undefined
+  /** What is known from looking: put it in as `record`, unless somebody came since. */
+  readonly seen?: { readonly revision: number; readonly holds: boolean } | undefined
+}
+
+/** What came of it. `found`: it was not put in now, and this is who stands there. */
+export type Joined =
+  | { readonly state: 'alone'; readonly fence: number }
+  | {
+      readonly state: 'behind'
+      readonly fence: number
+      readonly holds: boolean
+      readonly ahead: number
+      readonly snapshot: Snapshot
+      readonly whole: boolean
+    }
+  | { readonly state: 'found'; readonly snapshot: Snapshot; readonly whole: boolean }
+
+/** @param isCopied the whole queue is known already, and need not be told */
+export function question(naming: Naming, joining: Joining, isCopied: boolean): Operation {
+  const { entry, key, holding, waiting, lease, waitLease, seen } = joining
+  const { name } = entry
+  const kind = classOf(entry)
+  const everybody = naming.all(name)
+  const exclusive = kind === 'w'
+  const range = (limit: number): Operation => ({
+    range: { ...everybody, order: ORDER.ascending, by: BY.create, limit },
+  })
+  const put = (record: Record, on: Lease | undefined): Operation => ({
+    put: { key, value: encode(record), ...(on ? { lease: on.id } : {}) },
+  })
+  if (seen) {
+    const { key: first, rangeEnd } = everybody
+    // Who leaves makes room; who comes or changes may take it.
+    const still = { key: first, rangeEnd, of: OF.modified, is: IS.less, modRevision: seen.revision + 1 }
+    const [record, on] = seen.holds ? [holding, lease] : [waiting, waitLease === 'none' ? undefined : waitLease]
+    return { transaction: { compare: [still], success: [put(record, on), range(0)], failure: [range(0)] } }
+  }
+  const looks = entry.waitersMax !== undefined || !entry.wait || waitLease === undefined
+  const limit = exclusive ? 1 : LOOKED_AT_MAX
+  const otherwise: Operation = looks
+    ? range(!entry.wait && exclusive ? 1 : 0)
+    : {
+        transaction: {
+          compare: [absent({ key, rangeEnd: NO_END }), ...naming.agreeing(name, kind)],
+          success: [put(waiting, waitLease === 'none' ? undefined : waitLease), range(isCopied ? limit : 0)],
+          failure: [range(0)],
+        },
+      }
+  return {
+    transaction: { compare: naming.alone(name, kind), success: [put(holding, lease)], failure: [otherwise] },
+  }
+}
+
+const NO_END = Buffer.alloc(0)
+
+/** @param now when it was heard of, by the elapsed clock */
+export function joined(naming: Naming, joining: Joining, { outcome, revision }: Answer, now: number): Joined {
+  const { succeeded, outcomes } = outcome.transaction!
+  const last = outcomes.at(-1)!
+  if (succeeded && !joining.seen) return { state: 'alone', fence: revision }
+  const inner = last.transaction
+  const put = inner ? inner.succeeded : succeeded
+  const range = (inner ? inner.outcomes.at(-1)! : last).range!
+  const snapshot = snapshotOf(naming, range, revision, now)
+  const whole = range.count === snapshot.places.length
+  if (!put) return { state: 'found', snapshot, whole }
+  // It came last, at this very revision.
+  const ahead = range.count - 1
+  const holds = holdersOf(snapshot.places).some(({ fence }) => fence === revision)
+  return { state: 'behind', fence: revision, holds, ahead, snapshot, whole }
+}
+
+export function snapshotOf(naming: Naming, range: RangeResponse, revision: number, now: number): Snapshot {
+  return { revision, places: range.kvs.map((kv) => placeOf(kv, naming, now)) }
+}
+
+/** Why somebody who looked is not put in; `undefined`: there is room for it, or a place in the queue. */
+export function refusal(entry: Entry, places: readonly Place[]): Refused['reason'] | undefined {
+  const [first] = places
+  if (!first) return undefined
+  if ((capacityOf(places) ?? entry.capacity) !== entry.capacity) return 'capacity'
+  if (roomFor(entry.weight, places)) return undefined
+  if (!entry.wait) return 'held'
+  const waiters = places.length - holdersOf(places).length
+  return waiters >= (entry.waitersMax ?? Infinity) ? 'full' : undefined
+}
+
+/** What those who are ours count in. */
+export function capacityOf(places: readonly Place[]): number | undefined {
+  return places.find((place) => place.class !== '')?.record.capacity
+}
+
+/** Whether an entry of this weight would hold behind these. */
+export function roomFor(weight: number, places: readonly Place[]): boolean {
+  const taken = places.reduce((sum, { record }) => sum + record.weight, 0)
+  return places.length === 0 || taken + weight <= places[0]!.record.capacity
+}

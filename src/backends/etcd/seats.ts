@@ -1,0 +1,162 @@
+/**
+ * The entries that this process has put in, and until when each is promised to stand.
+ *
+ * All that share a lease are kept alive together, also one that nobody renews. So it is this process that ends an entry at its
+ * time, to the millisecond; the lease ends those of a process that is no more.
+ */
+import type { Claim, Entry } from '../../backend.ts'
+import { FleetingMap } from '../../fleeting.ts'
+import { realRuntime } from '../../runtime.ts'
+import type { Copy, Place, Snapshot } from './copy.ts'
+import type { Naming } from './keys.ts'
+import { classOf } from './keys.ts'
+import { Lease, secondsOf } from './leases.ts'
+import type { Record } from './record.ts'
+
+export interface Seat extends Claim {
+  readonly entry: Entry
+  readonly key: Buffer
+  record: Record
+  /** Its ticket; 0 until it is known. */
+  fence: number
+  /** Of a client-observed one there is none. */
+  lease: Lease | undefined
+  /** Another process has put it in. */
+  readonly foreign: boolean
+  /** Nobody else's entries are on the lease. */
+  ownsLease: boolean
+  /** What tells of its queue; a short hold does without. */
+  copy: Copy | undefined
+  /** Nobody was there when it joined. */
+  alone: boolean
+  /** By the elapsed clock: until then it is promised to stand, if it is not renewed. */
+  due: number
+  holds: boolean
+  /** `leaving`: its end was asked for and not answered. `over`: it is nobody's any more. */
+  state: 'joining' | 'standing' | 'leaving' | 'over'
+  /** A join was sent in this epoch of the lease, and nobody knows what became of it. */
+  unknownIn: number | undefined
+  /** What is written into its key, one after the other. */
+  writing: Promise<unknown>
+  /** Who wants to hear that it may be gone. */
+  alarm: (() => void) | undefined
+}
+
+/** One that is about to join. */
+export function newSeat(entry: Entry, naming: Naming): Seat {
+  const { name, id, weight, capacity, info, ttlMs, lockDelayMs = 0 } = entry
+  return {
+    name,
+    id,
+    entry,
+    key: naming.key(name, classOf(entry), id),
+    record: { weight, capacity, info, keptMs: ttlMs + lockDelayMs, joinedAt: realRuntime.wallMs() },
+    fence: 0,
+    lease: undefined,
+    foreign: false,
+    ownsLease: false,
+    copy: undefined,
+    alone: false,
+    due: 0,
+    holds: false,
+    state: 'joining',
+    unknownIn: undefined,
+    writing: Promise.resolve(),
+    alarm: undefined,
+  }
+}
+
+/** One that another process has put in. Its lease is that one's, and will not be another. */
+export function foreignSeat(name: string, { id, key, fence, lease, record }: Place, now: number): Seat {
+  const { weight, capacity, keptMs } = record
+  const entry = { name, id, weight, capacity, ttlMs: keptMs, waitTtlMs: keptMs, wait: true }
+  const theirs = lease === 0n ? undefined : new Lease(lease, secondsOf(keptMs) * 1000, now)
+  return {
+    name,
+    id,
+    entry,
+    key,
+    record,
+    fence,
+    lease: theirs,
+    foreign: true,
+    ownsLease: false,
+    copy: undefined,
+    alone: false,
+    due: now,
+    holds: false,
+    state: 'standing',
+    unknownIn: undefined,
+    writing: Promise.resolve(),
+    alarm: undefined,
+  }
+}
+
+/** How long a waiter is kept. */
+export function waitMsOf({ ttlMs, waitTtlMs }: Entry): number {
+  return Math.min(ttlMs, waitTtlMs)
+}
+
+/** How much longer its place is kept when a holder comes to its end without leaving. */
+export function delayOf({ holds, entry }: Seat): number {
+  return holds ? (entry.lockDelayMs ?? 0) : 0
+}
+
+/** The queue as an entry found it that was alone. Among readers, others may have been there. */
+export function aloneAt({ alone, id, key, fence, lease, record, entry }: Seat, now: number): Snapshot | undefined {
+  const kind = classOf(entry)
+  if (!alone || kind === 'r') return undefined
+  const place = { id, key, class: kind, fence, modRevision: fence, lease: lease?.id ?? 0n, record, seenAt: now }
+  return { revision: fence, places: [place] }
+}
+
+export class Seats {
+  readonly #seats = new FleetingMap<string, Seat>()
+  /** No seat is due before this: a lower bound. */
+  #earliest = Infinity
+
+  get earliest(): number {
+    return this.#earliest
+  }
+
+  get(claim: Claim): Seat | undefined {
+    const seat = this.#seats.get(claim.id)
+    return seat?.name === claim.name ? seat : undefined
+  }
+
+  byId(id: string): Seat | undefined {
+    return this.#seats.get(id)
+  }
+
+  all(): Seat[] {
+    return this.#seats.values()
+  }
+
+  add(seat: Seat): void {
+    this.#seats.set(seat.id, seat)
+  }
+
+  /** It is nobody's any more. */
+  end(seat: Seat): void {
+    seat.state = 'over'
+    if (this.#seats.get(seat.id) === seat) this.#seats.delete(seat.id)
+  }
+
+  promise(seat: Seat, until: number): void {
+    seat.due = Math.max(seat.due, until)
+    this.#earliest = Math.min(this.#earliest, seat.due)
+  }
+
+  /** Those whose time has ended. */
+  due(now: number): Seat[] {
+    if (now < this.#earliest) return []
+    const due: Seat[] = []
+    this.#earliest = Infinity
+    for (const seat of this.#seats.values()) {
+      if (seat.state === 'joining') continue
+      if (seat.due <= now) due.push(seat)
+      else this.#earliest = Math.min(this.#earliest, seat.due)
+    }
+    return due
+  }
+}

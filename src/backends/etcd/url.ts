@@ -1,0 +1,99 @@
+/**
+ * The addresses of etcd, taken apart by hand: `URL` knows one host.
+ *
+ * `etcd://user:password@a:2379,b:2379,c:2379`, and the same with `etcds:` for TLS. Behind a question mark: `ca`, `cert`, `key`,
+ * the files of the authority, and of the client's certificate and its key; `prefix`, what all keys begin with; `lease` and
+ * `interop`, as in `EtcdOptions`.
+ */
+import { readFileSync } from 'node:fs'
+import { BackendError } from '../../backend.ts'
+import type { Security } from './channel.ts'
+import type { ClientOptions } from './client.ts'
+
+export interface EtcdLocation {
+  readonly client: ClientOptions
+  readonly options: {
+    readonly keyPrefix?: string
+    readonly lease?: 'process' | 'entry' | 'observed'
+    readonly interop?: boolean
+  }
+}
+
+const PORT = 2379
+const KNOWN = ['ca', 'cert', 'key', 'prefix', 'lease', 'interop'] as const
+const FILES: ReadonlySet<string> = new Set(['ca', 'cert', 'key'])
+
+/** @throws BackendError `MISCONFIGURED`; the message never shows a password */
+export function parseEtcdUrl(url: string): EtcdLocation {
+  const shown = url.replace(/\/\/.*@/, '//…@')
+  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown}': ${text}`)
+  const match = /^(etcds?):\/\/(?:([^@]*)@)?([^/?]*)\/?(?:\?(.*))?$/.exec(url)
+  if (!match) throw wrong('that is no address of etcd; write etcd://host:2379')
+  const [, scheme, credentials, hosts = '', query] = match
+  const decode = (text: string): string => {
+    try {
+      return decodeURIComponent(text)
+    } catch {
+      throw wrong('a % in it is no percent-encoding; write %25 for a percent sign')
+    }
+  }
+  const tls = scheme === 'etcds'
+  const endpoints = hosts.split(',').map((text) => {
+    const found = /^(\[[\da-f:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/i.exec(text)
+    if (!found) throw wrong(`'${hosts}' is no list of hosts; write host:port,host:port`)
+    return `${tls ? 'https' : 'http'}://${found[1]}:${found[2] ?? PORT}`
+  })
+  const asked = askedFor(query, wrong, decode)
+  const lease = asked.get('lease')
+  if (lease !== undefined && lease !== 'process' && lease !== 'entry' && lease !== 'observed')
+    throw wrong(`lease is process, entry or observed, not '${lease}'`)
+  const interop = asked.get('interop')
+  if (interop !== undefined && interop !== '1') throw wrong(`interop is 1, not '${interop}'`)
+  const prefix = asked.get('prefix')
+  if (!tls && [...FILES].some((file) => asked.has(file))) throw wrong('certificates need TLS; write etcds://')
+  if (asked.has('cert') !== asked.has('key')) throw wrong('a certificate and its key come together: ?cert=…&key=…')
+  const colon = credentials?.indexOf(':') ?? -1
+  if (credentials !== undefined && colon < 1) throw wrong('a user needs a password; write user:password@')
+  const login =
+    credentials === undefined
+      ? {}
+      : { user: decode(credentials.slice(0, colon)), password: decode(credentials.slice(colon + 1)) }
+  return {
+    client: { endpoints, ...login, ...(tls ? { security: securityOf(asked, wrong) } : {}) },
+    options: {
+      ...(prefix === undefined ? {} : { keyPrefix: prefix }),
+      ...(lease === undefined ? {} : { lease }),
+      ...(interop === undefined ? {} : { interop: true }),
+    },
+  }
+}
+
+/** What stands behind the question mark. */
+function askedFor(
+  query: string | undefined,
+  wrong: (text: string) => BackendError,
+  decode: (text: string) => string,
+): ReadonlyMap<string, string> {
+  const asked = new Map<string, string>()
+  for (const pair of query?.split('&') ?? []) {
+    const [key = '', value = ''] = pair.split('=', 2)
+    if (!KNOWN.some((each) => each === key))
+      throw wrong(`it knows ${KNOWN.join(', ')} behind a question mark, and not '${key}'`)
+    if (asked.has(key)) throw wrong(`${key} is there twice`)
+    asked.set(key, decode(value))
+  }
+  return asked
+}
+
+function securityOf(asked: ReadonlyMap<string, string>, wrong: (text: string) => BackendError): Security {
+  const read = (name: 'ca' | 'cert' | 'key'): { [file: string]: Buffer } => {
+    const path = asked.get(name)
+    if (path === undefined) return {}
+    try {
+      return { [name]: readFileSync(path) }
+    } catch (cause) {
+      throw wrong(`the file of ${name} cannot be read: ${(cause as Error).message}`)
+    }
+  }
+  return { ...read('ca'), ...read('cert'), ...read('key') }
+}

@@ -1,0 +1,81 @@
+/** The queues as people see them. */
+import type { EntryView, QueueView } from '../../backend.ts'
+import { realRuntime } from '../../runtime.ts'
+import type { EtcdClient } from './client.ts'
+import type { Place } from './copy.ts'
+import { holdersOf, placeOf } from './copy.ts'
+import type { Naming } from './keys.ts'
+import { LEASE_TIME_TO_LIVE, RANGE } from './messages.ts'
+import { checkVersions } from './record.ts'
+
+/** So many keys are read at a time. */
+const PAGE = 1000
+
+/**
+ * @param keptMs how long an entry of this process is kept; of others, their leases tell, in whole seconds
+ * @throws EtcdError, and BackendError `STORE_VERSION`
+ */
+export async function* viewsOf(
+  client: EtcdClient,
+  naming: Naming,
+  prefix: string,
+  keptMs: (id: string) => number | undefined,
+): AsyncGenerator<QueueView> {
+  const queues = await queuesOf(client, naming, prefix)
+  const leases = new Map<bigint, Promise<number>>()
+  const leftOf = (lease: bigint): Promise<number> => {
+    let left = leases.get(lease)
+    if (!left) {
+      left = client.call(LEASE_TIME_TO_LIVE, { id: lease }).then(({ ttl }) => Math.max(0, ttl) * 1000)
+      leases.set(lease, left)
+    }
+    return left
+  }
+  for (const name of [...queues.keys()].sort()) {
+    const places = queues.get(name)!.sort((a, b) => a.fence - b.fence)
+    checkVersions(places.map(({ record }) => record))
+    const holders = holdersOf(places)
+    const views = await Promise.all(
+      places.map(async (place, index) => {
+        const { lease, record, id } = place
+        const ttlMs = keptMs(id) ?? (lease === 0n ? record.keptMs : await leftOf(lease))
+        return viewOf(place, index < holders.length, ttlMs)
+      }),
+    )
+    const { capacity } = places[0]!.record
+    yield { name, capacity, holders: views.slice(0, holders.length), waiters: views.slice(holders.length) }
+  }
+}
+
+async function queuesOf(client: EtcdClient, naming: Naming, prefix: string): Promise<Map<string, Place[]>> {
+  const queues = new Map<string, Place[]>()
+  const { key, rangeEnd } = naming.starting(prefix)
+  for (let from = key; ;) {
+    const { kvs, more } = await client.call(RANGE, { key: from, rangeEnd, limit: PAGE })
+    for (const kv of kvs) {
+      const name = naming.parse(kv.key)?.name ?? naming.folderOf(kv.key)
+      if (!name.startsWith(prefix)) continue
+      const place = placeOf(kv, naming, 0)
+      const queue = queues.get(name)
+      if (queue) queue.push(place)
+      else queues.set(name, [place])
+    }
+    if (!more) return queues
+    from = Buffer.concat([kvs.at(-1)!.key, Buffer.of(0)])
+  }
+}
+
+function viewOf({ fence, record }: Place, holds: boolean, ttlMs: number): EntryView {
+  const { weight, joinedAt, heldAt, lingering, info } = record
+  const now = realRuntime.wallMs()
+  return {
+    fence: BigInt(fence),
+    weight,
+    ageMs: Math.max(0, now - joinedAt),
+    ttlMs,
+    lingering: lingering ?? false,
+    // Until its first renewal it has not said since when; that is a moment at most.
+    ...(holds ? { heldMs: heldAt === undefined ? 0 : Math.max(0, now - heldAt) } : {}),
+    ...(info === undefined ? {} : { info }),
+  }
+}
