@@ -168,6 +168,12 @@ export interface Backend {
    */
   attend?(claim: Claim, alarm: () => void): () => void
 
+  /**
+   * Of a coordinator that is a store as well: the key under which an entry of this process stands there, made with the entry
+   * and deleted with it.
+   */
+  keyOf?(claim: Claim): string | undefined
+
   /** Subscribe to changes of who holds `name`, or of their info, without an entry. A hint like every wake. */
   follow(name: string, wake: () => void): Promise<() => void>
 

@@ -52,6 +52,10 @@ export class Later implements Backend {
     return this.#loaded?.attend?.(claim, alarm) ?? ((): void => {})
   }
 
+  keyOf(claim: Claim): string | undefined {
+    return this.#loaded?.keyOf?.(claim)
+  }
+
   async follow(name: string, wake: () => void): Promise<() => void> {
     return this.#subscribe((backend) => backend.follow(name, wake))
   }

@@ -237,6 +237,11 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.assertHeld()
   }
 
+  /** The key of its entry, on a coordinator that is a store as well. */
+  get key(): string | undefined {
+    return this.#session.backend.keyOf?.(this.claim)
+  }
+
   /** Give the entry new info: a leader's value. */
   async describe(info: string): Promise<void> {
     this.assertHeld()

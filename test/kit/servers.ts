@@ -2,7 +2,12 @@
 import { spawnSync } from 'node:child_process'
 
 /** A program, and the Debian package that brings it. */
-const SERVERS = { 'redis-server': 'redis-server', openssl: 'openssl', etcd: 'etcd-server' } as const
+const SERVERS = {
+  'redis-server': 'redis-server',
+  openssl: 'openssl',
+  etcd: 'etcd-server',
+  etcdctl: 'etcd-client',
+} as const
 
 export function setup(): void {
   const missing = Object.entries(SERVERS).flatMap(([program, packageName]) => (runs(program) ? [] : [packageName]))

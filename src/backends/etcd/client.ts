@@ -8,8 +8,8 @@ import { realRuntime } from '../../runtime.ts'
 import type { Security, Stream, StreamEvents } from './channel.ts'
 import { Channel } from './channel.ts'
 import { EtcdError, GRPC } from './errors.ts'
-import type { Method } from './messages.ts'
-import { AUTHENTICATE } from './messages.ts'
+import type { Method, Operation } from './messages.ts'
+import { AUTHENTICATE, IS, OF, TXN } from './messages.ts'
 
 export interface ClientOptions {
   /** `http://host:port` or `https://host:port`, one or more of the members. */
@@ -24,6 +24,25 @@ export interface ClientOptions {
 export interface MemberStream<Q> extends Stream<Q> {
   /** End it, and the connection that carries it: the member is silent. Another one is asked from now on. */
   abandon(): void
+}
+
+/** One step of a transaction. */
+export type UserOperation =
+  | { readonly put: string; readonly value: string }
+  | { readonly get: string }
+  | { readonly delete: string }
+
+export interface UserTransaction {
+  /** Each key was made at this revision, and is there; at revision 0, it is not there. */
+  readonly if: readonly { readonly key: string; readonly createRevision: bigint }[]
+  readonly then?: readonly UserOperation[]
+  readonly otherwise?: readonly UserOperation[]
+}
+
+export interface UserOutcome {
+  readonly succeeded: boolean
+  readonly revision: bigint
+  readonly got: readonly (string | undefined)[]
 }
 
 /** A member that does not even take a connection within this is not there. */
@@ -69,6 +88,22 @@ export class EtcdClient {
       this.#token = undefined
       return this.#call(method, message, timeoutMs)
     }
+  }
+
+  /**
+   * A transaction for data of your own: all of `then` when all of `if` is true, otherwise all of `otherwise`.
+   *
+   * @returns which of the two, at which revision, and what the `get`s found, in their order
+   * @throws EtcdError
+   */
+  async transaction({ if: conditions, then = [], otherwise = [] }: UserTransaction): Promise<UserOutcome> {
+    const compare = conditions.map(({ key, createRevision }) => {
+      return { key: Buffer.from(key), of: OF.create, is: IS.equal, createRevision: Number(createRevision) }
+    })
+    const [success, failure] = [then.map(operationOf), otherwise.map(operationOf)]
+    const { succeeded, outcomes, header } = await this.call(TXN, { compare, success, failure })
+    const got = outcomes.flatMap(({ range }) => (range ? [range.kvs[0]?.value.toString()] : []))
+    return { succeeded, revision: BigInt(header!.revision), got }
   }
 
   /** A stream to the member that is asked now. It ends with that connection; whoever needs it opens another. */
@@ -145,4 +180,11 @@ export class EtcdClient {
       throw error
     }
   }
+}
+
+function operationOf(operation: UserOperation): Operation {
+  if ('put' in operation) return { put: { key: Buffer.from(operation.put), value: Buffer.from(operation.value) } }
+  return 'get' in operation
+    ? { range: { key: Buffer.from(operation.get) } }
+    : { delete: { key: Buffer.from(operation.delete) } }
 }

@@ -35,7 +35,7 @@ import { parseEtcdUrl } from './url.ts'
 import { viewsOf } from './views.ts'
 import { Watches } from './watches.ts'
 
-export type { ClientOptions } from './client.ts'
+export type { ClientOptions, UserOperation, UserOutcome, UserTransaction } from './client.ts'
 export { EtcdClient } from './client.ts'
 
 export interface EtcdOptions {
@@ -49,8 +49,8 @@ export interface EtcdOptions {
    */
   readonly lease?: 'process' | 'entry' | 'observed'
   /**
-   * Names are folders at the top, as `etcdctl lock` and Go's `concurrency.Mutex` have them, and those and we exclude each
-   * other. `keyPrefix` is left out then. Default `false`.
+   * Locks are folders at the top, as those of `etcdctl lock` and of Go's `concurrency.Mutex` are, and those and ours exclude
+   * each other. Default `false`.
    */
   readonly interop?: boolean
 }
@@ -237,6 +237,10 @@ export class EtcdBackend implements Backend {
     return () => (seat.alarm = undefined)
   }
 
+  keyOf(claim: Claim): string | undefined {
+    return this.#seats.get(claim)?.key.toString()
+  }
+
   async follow(name: string, wake: () => void): Promise<() => void> {
     if (this.#closed) return () => {}
     const unfollow = this.#wakes.follow(name, wake)
@@ -370,7 +374,8 @@ export class EtcdBackend implements Backend {
     if (!holds || this.#copies.has(seat.name)) {
       const copy = (seat.copy ??= this.#use(seat.name, whole ? snapshot : undefined))
       // It may have heard of more than the answer says.
-      if (copy.standing && copy.knows(fence + 1)) return (await this.#whereIs(seat, startedAt)) ?? Promise.reject(goneAtOnce())
+      if (copy.standing && copy.knows(fence + 1))
+        return (await this.#whereIs(seat, startedAt)) ?? Promise.reject(goneAtOnce())
       return standing(seat, startedAt, ahead, this.#retryAfter(copy, ahead))
     }
     this.#unwatched.set(seat, this.#clock.now() + WATCHED_FROM_MS)

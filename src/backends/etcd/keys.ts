@@ -15,7 +15,7 @@ export interface KeyRange {
   readonly rangeEnd: Buffer
 }
 
-/** `w`, `r`, or `n` and a capacity. */
+/** `w`, `r`, or `n` and a capacity; empty: another program has made it. */
 export type Class = string
 
 /** What a key says. */
@@ -25,25 +25,26 @@ export interface Parsed {
   readonly id: string
 }
 
+/** What the names of queues begin with that are locks, and that others may share. */
+const LOCK = 'lock:'
+
 /** Comes right after `/`: where the keys of a folder end. */
 const BEHIND_SLASH = '0'
 
 export class Naming {
-  readonly #locks: string
-  readonly #processes: string
-  readonly #plain: boolean
+  readonly #own: string
+  readonly #interop: boolean
 
   /**
    * @param prefix what all keys begin with
-   * @param plain names are written as they are, right at the top, as `etcdctl lock` does
+   * @param interop locks are folders at the top, as those of `etcdctl lock` are, and their names are written as they are
    * @throws BackendError `MISCONFIGURED`
    */
-  constructor(prefix: string, plain: boolean) {
+  constructor(prefix: string, interop: boolean) {
     if (typeof prefix !== 'string' || !/^[^\p{Cc}]+$/u.test(prefix))
       throw new BackendError('MISCONFIGURED', 'keyPrefix must be a text without control characters')
-    this.#locks = plain ? '' : `${prefix}/lock/`
-    this.#processes = `${prefix}/process/`
-    this.#plain = plain
+    this.#own = `${prefix}/`
+    this.#interop = interop
   }
 
   key(name: string, kind: Class, id: string): Buffer {
@@ -73,32 +74,37 @@ export class Naming {
     ]
   }
 
-  /** All keys of the names that start with `prefix`. */
-  starting(prefix: string): KeyRange {
-    return folderOf(`${this.#locks}${this.#escape(prefix)}`)
+  /** Where the keys of the names that start with `prefix` lie, and some more. */
+  starting(prefix: string): KeyRange[] {
+    const own = beginningWith(`${this.#locks}${escape(prefix)}`)
+    if (!this.#interop) return [own]
+    if (prefix.startsWith(LOCK)) return [own, beginningWith(prefix.slice(LOCK.length))]
+    return LOCK.startsWith(prefix) ? [own, beginningWith('')] : [own]
   }
 
-  /** `undefined`: it is none of ours. */
+  /** Whose key it is; `undefined`: nobody's. */
   parse(key: Buffer): Parsed | undefined {
     const text = key.toString()
-    if (!text.startsWith(this.#locks)) return undefined
-    const match = /^(.*)\/([wr]|n\d+)\/([^/]+)$/s.exec(text.slice(this.#locks.length))
-    return match ? { name: this.#unescape(match[1]!), class: match[2]!, id: match[3]! } : undefined
-  }
-
-  /** Whose entries a key is among that is not ours: what stands before its last part. */
-  folderOf(key: Buffer): string {
-    const text = key.toString().slice(this.#locks.length)
-    return this.#unescape(text.slice(0, Math.max(0, text.lastIndexOf('/'))))
+    const [, folder, kind, id] = /^(.*)\/([wr]|n\d+)\/([^/]+)$/s.exec(text) ?? /^(.*)\/()([\da-f]+)$/s.exec(text) ?? []
+    if (folder === undefined || kind === undefined || id === undefined) return undefined
+    if (`${folder}/`.startsWith(this.#locks))
+      return { name: unescape(folder.slice(this.#locks.length)), class: kind, id }
+    if (!this.#interop || text.startsWith(this.#own)) return undefined
+    return { name: LOCK + folder, class: kind, id }
   }
 
   /** What says which joins of a process still count; see `leases.ts`. */
   epoch(lease: bigint): Buffer {
-    return Buffer.from(`${this.#processes}${BigInt.asUintN(64, lease).toString(16)}`)
+    return Buffer.from(`${this.#own}process/${BigInt.asUintN(64, lease).toString(16)}`)
+  }
+
+  get #locks(): string {
+    return `${this.#own}lock/`
   }
 
   #folder(name: string): string {
-    return `${this.#locks}${this.#escape(name)}/`
+    if (this.#interop && name.startsWith(LOCK)) return `${name.slice(LOCK.length)}/`
+    return `${this.#locks}${escape(name)}/`
   }
 
   /** From one end of a class to another; '' is the end of them all. */
@@ -107,15 +113,15 @@ export class Naming {
     const end = to === '' ? `${folder.slice(0, -1)}${BEHIND_SLASH}` : `${folder}${to}`
     return { key: Buffer.from(`${folder}${from}`), rangeEnd: Buffer.from(end) }
   }
+}
 
-  /** A folder ends at the first slash. */
-  #escape(name: string): string {
-    return this.#plain ? name : name.replaceAll('%', '%25').replaceAll('/', '%2F')
-  }
+/** A folder ends at the first slash. */
+function escape(name: string): string {
+  return name.replaceAll('%', '%25').replaceAll('/', '%2F')
+}
 
-  #unescape(text: string): string {
-    return this.#plain ? text : text.replaceAll('%2F', '/').replaceAll('%25', '%')
-  }
+function unescape(text: string): string {
+  return text.replaceAll('%2F', '/').replaceAll('%25', '%')
 }
 
 export function classOf({ weight, capacity }: Pick<Entry, 'weight' | 'capacity'>): Class {
@@ -124,7 +130,7 @@ export function classOf({ weight, capacity }: Pick<Entry, 'weight' | 'capacity'>
 }
 
 /** All keys that begin with a text. */
-function folderOf(text: string): KeyRange {
+function beginningWith(text: string): KeyRange {
   const key = Buffer.from(text)
   if (key.length === 0) return { key: Buffer.from([0]), rangeEnd: Buffer.from([0]) }
   const rangeEnd = Buffer.from(key)

@@ -4,7 +4,8 @@ import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient } from './client.ts'
 import type { Place } from './copy.ts'
 import { holdersOf, placeOf } from './copy.ts'
-import type { Naming } from './keys.ts'
+import type { KeyRange, Naming } from './keys.ts'
+import type { KeyValue } from './messages.ts'
 import { LEASE_TIME_TO_LIVE, RANGE } from './messages.ts'
 import { checkVersions } from './record.ts'
 
@@ -32,7 +33,7 @@ export async function* viewsOf(
     return left
   }
   for (const name of [...queues.keys()].sort()) {
-    const places = queues.get(name)!.sort((a, b) => a.fence - b.fence)
+    const places = [...queues.get(name)!.values()].sort((a, b) => a.fence - b.fence)
     checkVersions(places.map(({ record }) => record))
     const holders = holdersOf(places)
     const views = await Promise.all(
@@ -47,20 +48,29 @@ export async function* viewsOf(
   }
 }
 
-async function queuesOf(client: EtcdClient, naming: Naming, prefix: string): Promise<Map<string, Place[]>> {
-  const queues = new Map<string, Place[]>()
-  const { key, rangeEnd } = naming.starting(prefix)
+/** By name and key: one range may lie in another. */
+async function queuesOf(
+  client: EtcdClient,
+  naming: Naming,
+  prefix: string,
+): Promise<ReadonlyMap<string, ReadonlyMap<string, Place>>> {
+  const queues = new Map<string, Map<string, Place>>()
+  for (const range of naming.starting(prefix)) {
+    for await (const kv of keysOf(client, range)) {
+      const name = naming.parse(kv.key)?.name
+      if (!name?.startsWith(prefix)) continue
+      const queue = queues.get(name) ?? new Map<string, Place>()
+      queues.set(name, queue.set(kv.key.toString(), placeOf(kv, naming, 0)))
+    }
+  }
+  return queues
+}
+
+async function* keysOf(client: EtcdClient, { key, rangeEnd }: KeyRange): AsyncGenerator<KeyValue> {
   for (let from = key; ;) {
     const { kvs, more } = await client.call(RANGE, { key: from, rangeEnd, limit: PAGE })
-    for (const kv of kvs) {
-      const name = naming.parse(kv.key)?.name ?? naming.folderOf(kv.key)
-      if (!name.startsWith(prefix)) continue
-      const place = placeOf(kv, naming, 0)
-      const queue = queues.get(name)
-      if (queue) queue.push(place)
-      else queues.set(name, [place])
-    }
-    if (!more) return queues
+    yield* kvs
+    if (!more) return
     from = Buffer.concat([kvs.at(-1)!.key, Buffer.of(0)])
   }
 }
