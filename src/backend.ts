@@ -138,6 +138,13 @@ export interface Backend {
   join(entry: Entry): Promise<Standing>
 
   /**
+   * Put in all of these, each under a name of its own, in one step, if every one of them would hold at once. `undefined`: one
+   * would not, and none was put in. Idempotent like `join`, and given up on like it. Only where a coordinator can decide about
+   * several queues in one step.
+   */
+  joinAll?(entries: readonly Entry[]): Promise<readonly Held[] | undefined>
+
+  /**
    * Make the lease of an entry last `ttlMs` from now (a waiter's: its `waitTtlMs` at most) and say where it stands.
    * Never shortens a lease, since a request that was sent earlier can land later; never goes beyond the larger of the
    * entry's own ttl and `ttlMs`; never brings a gone or lingering entry back.

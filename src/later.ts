@@ -1,7 +1,7 @@
 /**
  * A backend that is loaded at its first use: whoever locks in a file pays nothing for the drivers of servers.
  */
-import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from './backend.ts'
+import type { Backend, Claim, Entry, Finding, Held, QueueView, Renewal, Standing, Supports, Wake } from './backend.ts'
 import { BackendError } from './backend.ts'
 
 export class Later implements Backend {
@@ -20,6 +20,10 @@ export class Later implements Backend {
 
   async join(entry: Entry): Promise<Standing> {
     return (await this.#backend()).join(entry)
+  }
+
+  async joinAll(entries: readonly Entry[]): Promise<readonly Held[] | undefined> {
+    return (await this.#backend()).joinAll?.(entries)
   }
 
   async renew(claim: Claim, ttlMs: number, signal?: AbortSignal): Promise<Renewal> {

@@ -5,7 +5,7 @@
  * wait also has a timer. One try has one owner token; when a place is lost, or the outcome of a join stays unknown, the
  * next try has a new one.
  */
-import type { Claim, Entry, Refused, Renewal, Standing } from '../backend.ts'
+import type { Claim, Entry, Held, Refused, Renewal, Standing } from '../backend.ts'
 import type { Appointment } from './agenda.ts'
 import {
   CapacityMismatchError,
@@ -19,6 +19,7 @@ import {
 import { seconds } from './text.ts'
 import { emit } from './events.ts'
 import type { Charge } from './keeper.ts'
+import type { Grant } from './lease.ts'
 import { CoreLease, validity } from './lease.ts'
 import type { Request } from './request.ts'
 import type { Closable, Session } from './session.ts'
@@ -84,6 +85,67 @@ export async function acquire(session: Session, request: Request, info: string):
     throw error
   } finally {
     news?.end()
+  }
+}
+
+/**
+ * Hold all of these at once, in one step of the coordinator, if nobody is in the way.
+ *
+ * @returns `undefined`: somebody is, or the coordinator cannot; then nothing was taken
+ * @throws UnreachableError, ClosedError
+ */
+export async function acquireTogether(
+  session: Session,
+  requests: readonly Request[],
+  infoOf: (request: Request) => string,
+): Promise<CoreLease[] | undefined> {
+  if (!session.backend.joinAll || session.closed) return undefined
+  const sentAt = session.clock.now()
+  const entries = requests.map((each) => entryOf(session, each, infoOf(each)))
+  const leave = (): void => {
+    for (const [index, { name, id }] of entries.entries()) void session.leave({ name, id }, requests[index]!.ttlMs)
+  }
+  let gaveUp = false
+  const joined = session.backend.joinAll(entries).then((held) => {
+    if (gaveUp && held) leave()
+    return held
+  })
+  let held: readonly Held[] | undefined
+  try {
+    held = await session.ask(undefined, () => joined)
+  } catch (error) {
+    gaveUp = true
+    leave()
+    throw unreachable(requests[0]!.name, error)
+  }
+  if (!held) return undefined
+  const now = session.clock.now()
+  const grants = held.map(({ fence, ttlMs }, index): Grant => {
+    const { ttlMs: askedMs, marginMs } = requests[index]!
+    const { name, id } = entries[index]!
+    const validUntil = validity(sentAt, askedMs, ttlMs, marginMs)
+    const times = { at: now, validUntil, renewAt: sentAt + askedMs / 3, waited: false, waitedMs: now - sentAt }
+    return { claim: { name, id }, fence, ...times }
+  })
+  if (session.closed || grants.some(({ validUntil }) => validUntil <= now)) {
+    leave()
+    return undefined
+  }
+  return grants.map((grant, index) => new CoreLease(session, requests[index]!, grant))
+}
+
+function entryOf(session: Session, request: Request, info: string): Entry {
+  return {
+    name: request.queue,
+    id: session.runtime.token(),
+    weight: request.weight,
+    capacity: request.capacity,
+    ttlMs: request.ttlMs,
+    waitTtlMs: Math.min(session.options.waitTtlMs, request.ttlMs),
+    wait: request.waitMs > 0,
+    info,
+    ...(request.waitersMax === undefined ? {} : { waitersMax: request.waitersMax }),
+    ...(request.lockDelayMs === 0 ? {} : { lockDelayMs: request.lockDelayMs }),
   }
 }
 
@@ -227,18 +289,7 @@ class Attempt implements Charge, Closable {
     this.#request = request
     this.#since = since
     this.#waitedBefore = waitedBefore
-    this.#entry = {
-      name: request.queue,
-      id: session.runtime.token(),
-      weight: request.weight,
-      capacity: request.capacity,
-      ttlMs: request.ttlMs,
-      waitTtlMs: Math.min(session.options.waitTtlMs, request.ttlMs),
-      wait: request.waitMs > 0,
-      info,
-      ...(request.waitersMax === undefined ? {} : { waitersMax: request.waitersMax }),
-      ...(request.lockDelayMs === 0 ? {} : { lockDelayMs: request.lockDelayMs }),
-    }
+    this.#entry = entryOf(session, request, info)
     this.claim = { name: this.#entry.name, id: this.#entry.id }
     this.ttlMs = request.ttlMs
     this.intervalMs = this.#entry.waitTtlMs / 3

@@ -5,10 +5,11 @@
  * for each other. What is held already is kept alive while the rest is waited for; if one of it is lost meanwhile, all is
  * given back and taken anew, within the same deadline.
  *
- * That is one join for each name, and no verb of the contract: few coordinators can decide about several queues in one
- * step, and order with giving back is right on all of them, at the price of a round trip for each name.
+ * That is a round trip for each name. Where nobody is in the way, and the coordinator can decide about several queues in one
+ * step, it is one for all of them.
  */
-import { holding } from '../core/context.ts'
+import { acquireTogether } from '../core/acquire.ts'
+import { holding, holdsAny } from '../core/context.ts'
 import type { Duration } from '../core/duration.ts'
 import { ArgumentTypeError, LeaseLostError, WaitTimeoutError } from '../core/errors.ts'
 import type { Held, InnerLease } from '../core/lease.ts'
@@ -40,10 +41,23 @@ async function takeAll(desk: Desk, names: readonly string[], options: AcquireOpt
   const requests = names.map((name) => request(name, EXCLUSIVE, options, desk.defaults))
   requests.sort((a, b) => (a.queue < b.queue ? -1 : 1))
   const since = clock.now()
+  const together = await takeTogether(desk, requests)
+  if (together) return new Leases(together, clock.now() - since)
   for (;;) {
     const leases = await takeRound(desk, requests, since)
     if (leases) return new Leases(leases, clock.now() - since)
   }
+}
+
+/** All of them at once; `undefined`: somebody is in the way, or the coordinator cannot. */
+async function takeTogether({ session }: Desk, requests: readonly Request[]): Promise<InnerLease[] | undefined> {
+  const [{ signal }] = requests as readonly [Request]
+  // What the running code holds already is for the rounds to say.
+  if (signal?.aborted || requests.some((each) => holdsAny(session, each.queue))) return undefined
+  const leases = await acquireTogether(session, requests, ({ label }) => session.info(label))
+  if (!leases || !signal?.aborted) return leases
+  await Promise.all(leases.map((lease) => lease.release()))
+  throw signal.reason
 }
 
 /** One round over all names; `undefined` when one was lost while others were waited for. */

@@ -11,7 +11,7 @@
  * - `heldAt` says when a seat came to hold. Nothing decides by it but the lock delay, which is owed only by those who
  *   may have been told that they hold.
  */
-import type { Claim, Entry, EntryView, QueueView, Refused, Renewal, Standing } from '../backend.ts'
+import type { Claim, Entry, EntryView, Held, QueueView, Refused, Renewal, Standing } from '../backend.ts'
 
 /** A place in a queue. `until`, `joinedAt` and `heldAt` are points on the coordinator's monotonic clock. */
 export interface Seat {
@@ -104,6 +104,18 @@ export class Table {
     const home = queue ?? this.#open(entry.name, entry.capacity)
     const seat = this.#sit(home, entry, now, owner)
     return standing(home, seat, now.monotonicMs)
+  }
+
+  /** All of these, if every one of them would hold at once. */
+  joinAll(entries: readonly Entry[], now: Moment): readonly Held[] | undefined {
+    const fit = entries.every((entry) => {
+      const queue = this.#pruned(entry.name, now.monotonicMs)
+      if (!queue) return entry.weight <= entry.capacity
+      const known = this.#seatOf(entry)
+      if (known) return known.heldAt !== undefined
+      return queue.capacity === entry.capacity && hasRoom(queue, entry.weight)
+    })
+    return fit ? entries.map((entry) => this.join(entry, now) as Held) : undefined
   }
 
   renew(claim: Claim, ttlMs: number, now: Moment): Renewal {

@@ -18,7 +18,7 @@ import { Copy, holdersOf } from './copy.ts'
 import { diagnose } from './diagnose.ts'
 import { EtcdError, GRPC, etcdError, isUnknown, mayPass } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { capacityOf, joined, question, refusal, roomFor, snapshotOf } from './joining.ts'
+import { capacityOf, joined, question, refusal, roomFor, snapshotOf, together, togetherAt } from './joining.ts'
 import type { Joining } from './joining.ts'
 import { Naming } from './keys.ts'
 import type { Answer } from './lane.ts'
@@ -89,6 +89,8 @@ export function etcdAt(url: string, options: EtcdOptions = {}): EtcdBackend {
 const PERSIST_MS = 4000
 /** The pause before it is tried again grows from the first to the second. */
 const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 400]
+/** A transaction has a limit, and each name has conditions of its own. */
+const TOGETHER_MAX = 32
 /** A holder of this age hears of its loss by a watch; before, it costs more than most holds last. */
 const WATCHED_FROM_MS = 25
 /** A copy of a queue that nobody needs is kept for so long, since who locked a name is likely to lock it again. */
@@ -175,6 +177,27 @@ export class EtcdBackend implements Backend {
     } catch (error) {
       // Nobody will ask for it, unless it may have been put in: then it will be left.
       if (seat.state === 'joining' && seat.unknownIn === undefined) this.#forget(seat)
+      throw etcdError(error)
+    }
+  }
+
+  async joinAll(entries: readonly Entry[]): Promise<readonly Held[] | undefined> {
+    this.#checkOpen()
+    const startedAt = this.#clock.now()
+    const names = entries.map(({ name }) => name)
+    if (entries.length > TOGETHER_MAX || new Set(names).size < names.length) return undefined
+    await Promise.all(names.map((name) => this.#prune(name)))
+    const known = entries.flatMap((entry) => this.#seats.get(entry) ?? [])
+    if (known.length > 0) {
+      const standings = await Promise.all(known.map((seat) => this.#whereIs(seat, startedAt)))
+      return standings.length === names.length ? allHeld(standings) : undefined
+    }
+    const seats = entries.map((entry) => newSeat(entry, this.#naming))
+    for (const seat of seats) this.#seats.add(seat)
+    try {
+      return await this.#joinTogether(seats, startedAt)
+    } catch (error) {
+      for (const seat of seats) if (seat.state === 'joining' && seat.unknownIn === undefined) this.#forget(seat)
       throw etcdError(error)
     }
   }
@@ -297,9 +320,11 @@ export class EtcdBackend implements Backend {
       seat.lease ??= await this.#persist(() => this.#leaseFor(seat, holding.keptMs))
       const waitLease = await this.#persist(() => this.#waitLease(seat, waits || seen !== undefined))
       const joining: Joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
-      const answer = await this.#put(seat, joining)
+      const leases = [seat.lease, waitLease].filter((lease): lease is Lease => typeof lease === 'object')
+      const isCopied = (): boolean => this.#copies.has(name)
+      const answer = await this.#put([seat], leases, () => question(this.#naming, joining, isCopied()))
       if (!answer) continue
-      if (seat.state !== 'joining') throw new BackendError('UNAVAILABLE', 'etcd: it left before its join was answered')
+      if (seat.state !== 'joining') throw leftEarly()
       const came = joined(this.#naming, joining, answer, this.#clock.now())
       if (came.state === 'alone') return this.#seated(seat, came, holding, seat.lease, startedAt)
       const { places, revision } = came.snapshot
@@ -330,26 +355,46 @@ export class EtcdBackend implements Backend {
     }
   }
 
-  /** Ask for it, until it is answered; `undefined`: a lease was gone, and it must be asked for with another. */
-  async #put(seat: Seat, joining: Joining): Promise<Answer | undefined> {
-    const { name } = seat
-    const leases = [joining.lease, joining.waitLease].filter((lease): lease is Lease => typeof lease === 'object')
-    const operation = (): Operation => question(this.#naming, joining, this.#copies.has(name))
+  async #joinTogether(seats: readonly Seat[], startedAt: number): Promise<readonly Held[] | undefined> {
+    const records = seats.map(({ record }): Record => ({ ...record, heldAt: record.joinedAt }))
+    for (;;) {
+      for (const seat of seats) seat.lease ??= await this.#persist(() => this.#leaseFor(seat, seat.record.keptMs))
+      const leases = [...new Set(seats.flatMap(({ lease }) => lease ?? []))]
+      const answer = await this.#put(seats, leases, () => together(this.#naming, seats, records))
+      if (!answer) continue
+      const fence = togetherAt(answer)
+      if (fence === undefined) {
+        for (const seat of seats) this.#forget(seat)
+        return undefined
+      }
+      if (seats.some(({ state }) => state !== 'joining')) throw leftEarly()
+      const seated = seats.map((seat, index) => this.#seated(seat, { fence }, records[index]!, seat.lease, startedAt))
+      return allHeld(await Promise.all(seated))
+    }
+  }
+
+  /** Ask for them, until it is answered; `undefined`: a lease was gone, and they must be asked for with another. */
+  async #put(
+    seats: readonly Seat[],
+    leases: readonly Lease[],
+    operation: () => Operation,
+  ): Promise<Answer | undefined> {
+    const apart = seats.map(({ name }) => name)
     try {
       return await this.#persist(
         async () => {
           try {
-            return await this.#joins.ask({ apart: name, operation, leases })
+            return await this.#joins.ask({ apart, operation, leases })
           } catch (error) {
-            if (isUnknown(error)) seat.unknownIn = Math.max(seat.unknownIn ?? 0, joining.lease?.epoch ?? 0)
+            if (isUnknown(error)) for (const seat of seats) notKnown(seat)
             throw error
           }
         },
-        () => seat.state === 'joining',
+        () => seats.every(({ state }) => state === 'joining'),
       )
     } catch (error) {
       if (!(error instanceof EtcdError) || error.grpc !== GRPC.notFound) throw error
-      if (seat.lease?.gone) seat.lease = undefined
+      for (const seat of seats) if (seat.lease?.gone) seat.lease = undefined
       return undefined
     }
   }
@@ -517,7 +562,7 @@ export class EtcdBackend implements Backend {
       const operation = (): Operation => ({
         transaction: { compare: [owned(seat.key)], success: [{ put }], failure: [] },
       })
-      const apart = seat.key.toString()
+      const apart = [seat.key.toString()]
       const { outcome, revision } = await this.#persist(() => this.#others.ask({ apart, operation }))
       if (!outcome.transaction!.succeeded) {
         this.#isGone(seat)
@@ -543,7 +588,7 @@ export class EtcdBackend implements Backend {
     }
     const { name, lease, state } = seat
     // If its join is answered at all, then later.
-    if (state === 'joining') seat.unknownIn = Math.max(seat.unknownIn ?? 0, lease?.epoch ?? 0)
+    if (state === 'joining') notKnown(seat)
     seat.state = 'leaving'
     this.#unwatched.delete(seat)
     try {
@@ -586,7 +631,7 @@ export class EtcdBackend implements Backend {
     const deletion: Operation = { delete: { key } }
     const operation = (): Operation =>
       condition ? { transaction: { compare: [condition], success: [deletion], failure: [] } } : deletion
-    const { outcome } = await this.#others.ask({ apart: key.toString(), operation })
+    const { outcome } = await this.#others.ask({ apart: [key.toString()], operation })
     const there = condition ? outcome.transaction!.succeeded : outcome.delete!.deleted > 0
     if (there && condition) this.#copies.get(name)?.remove(fence)
     return there
@@ -726,13 +771,13 @@ export class EtcdBackend implements Backend {
 
   async #read(name: string): Promise<Snapshot> {
     const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create }
-    const { outcome, revision } = await this.#others.ask({ operation: () => ({ range }) })
+    const { outcome, revision } = await this.#others.ask({ apart: [], operation: () => ({ range }) })
     return snapshotOf(this.#naming, outcome.range!, revision, this.#clock.now())
   }
 
   async #peek(name: string): Promise<{ readonly first: number | undefined; readonly count: number }> {
     const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create, limit: 1, keysOnly: true }
-    const { outcome } = await this.#others.ask({ operation: () => ({ range }) })
+    const { outcome } = await this.#others.ask({ apart: [], operation: () => ({ range }) })
     const { kvs, count } = outcome.range!
     return { first: kvs[0]?.createRevision, count }
   }
@@ -833,6 +878,20 @@ function standing(seat: Seat, startedAt: number, ahead: number, retryAfterMs: nu
 /** Counted from then, and rounded down. */
 function leftOf({ due }: Seat, startedAt: number): number {
   return Math.floor(due - startedAt)
+}
+
+/** A join of it was sent, in the epoch that its lease has now, and nobody knows what became of it. */
+function notKnown(seat: Seat): void {
+  seat.unknownIn = Math.max(seat.unknownIn ?? 0, seat.lease?.epoch ?? 0)
+}
+
+function allHeld(standings: readonly (Held | Waiting | undefined)[]): readonly Held[] | undefined {
+  const held = standings.flatMap((each) => (each?.state === 'held' ? each : []))
+  return held.length === standings.length ? held : undefined
+}
+
+function leftEarly(): BackendError {
+  return new BackendError('UNAVAILABLE', 'etcd: it left before its join was answered')
 }
 
 function goneAtOnce(): EtcdError {

@@ -14,8 +14,9 @@ import type { Answer } from './lane.ts'
 import type { Lease } from './leases.ts'
 import type { Operation, RangeResponse } from './messages.ts'
 import { BY, IS, OF, ORDER } from './messages.ts'
-import { encode } from './record.ts'
 import type { Record } from './record.ts'
+import { encode } from './record.ts'
+import type { Seat } from './seats.ts'
 
 /** Who stands further back than this is told by the copy of the queue that it holds. */
 const LOOKED_AT_MAX = 256
@@ -100,6 +101,22 @@ export function joined(naming: Naming, joining: Joining, { outcome, revision }: 
   const ahead = range.count - 1
   const holds = holdersOf(snapshot.places).some(({ fence }) => fence === revision)
   return { state: 'behind', fence: revision, holds, ahead, snapshot, whole }
+}
+
+/** All of these, if each of them is alone. */
+export function together(naming: Naming, seats: readonly Seat[], records: readonly Record[]): Operation {
+  const compare = seats.flatMap(({ name, entry }) => naming.alone(name, classOf(entry)))
+  const success = seats.map(({ key, lease }, index): Operation => {
+    return { put: { key, value: encode(records[index]!), ...(lease ? { lease: lease.id } : {}) } }
+  })
+  // Asked again they are all there, or none.
+  return { transaction: { compare, success, failure: [{ range: { key: seats[0]!.key } }] } }
+}
+
+/** The ticket of all of them; `undefined`: they were not put in. */
+export function togetherAt({ outcome, revision }: Answer): number | undefined {
+  const { succeeded, outcomes } = outcome.transaction!
+  return succeeded ? revision : outcomes[0]!.range!.kvs[0]?.createRevision
 }
 
 export function snapshotOf(naming: Naming, range: RangeResponse, revision: number, now: number): Snapshot {

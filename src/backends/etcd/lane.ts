@@ -25,7 +25,7 @@ export interface Answer {
 
 export interface Question {
   /** A transaction has one question at most with the same word here. */
-  readonly apart?: string
+  readonly apart: readonly string[]
   /** Made when it is sent. */
   readonly operation: () => Operation
   /** What it may attach a key to: nothing is done when their epochs are over. */
@@ -77,11 +77,11 @@ export class Lane {
     const rest: Asked[] = []
     for (const asked of this.#waiting) {
       const { apart } = asked
-      if (batch.length === QUESTIONS_MAX || (apart !== undefined && words.has(apart))) {
+      if (batch.length === QUESTIONS_MAX || apart.some((word) => words.has(word))) {
         rest.push(asked)
         continue
       }
-      if (apart !== undefined) words.add(apart)
+      for (const word of apart) words.add(word)
       batch.push(asked)
     }
     this.#waiting = rest

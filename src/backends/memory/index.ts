@@ -5,7 +5,7 @@
  * it in tests, in single-process programs, and as the coordinator of a simulation.
  */
 import { BackendError } from '../../backend.ts'
-import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
+import type { Claim, Entry, Finding, Held, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import type { Moment } from '../../queue/table.ts'
 import { Table } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
@@ -58,6 +58,10 @@ export class MemoryBackend implements Node {
       if (quarantineMs === undefined) return this.#table.join(entry, now)
       return { state: 'refused', reason: 'quarantine', retryAfterMs: quarantineMs }
     })
+  }
+
+  async joinAll(entries: readonly Entry[]): Promise<readonly Held[] | undefined> {
+    return this.#apply((now) => (this.#quarantineMs(now) === undefined ? this.#table.joinAll(entries, now) : undefined))
   }
 
   async renew(claim: Claim, ttlMs: number): Promise<Renewal> {

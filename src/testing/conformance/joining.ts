@@ -266,6 +266,31 @@ export const joining = (waiters: number): readonly Case[] => [
     },
   },
   {
+    name: 'several names are taken in one step: all of them, or none',
+    needs: ['together'],
+    async run(trial) {
+      const entries = ['a', 'b', 'c'].map((end) => trial.entry({ name: `${trial.name}:${end}` }))
+      const held = await trial.answer(trial.backend.joinAll!(entries))
+      assert.equal(held?.length, 3)
+      for (const [index, { fence, ttlMs }] of held.entries()) {
+        within(ttlMs, 0, trial.ttlMs, 'the time it is kept')
+        await trial.stands({ ...entries[index]!, fence }, 'held')
+      }
+      const again = await trial.answer(trial.backend.joinAll!(entries))
+      assert.deepEqual(
+        again?.map(({ fence }) => fence),
+        held.map(({ fence }) => fence),
+        'asked again, they find their entries',
+      )
+      for (const end of ['a', 'c'])
+        assert.equal(await trial.leave(entries.find(({ name }) => name.endsWith(end))!), true)
+      const others = ['a', 'b', 'c'].map((end) => trial.entry({ name: `${trial.name}:${end}` }))
+      assert.equal(await trial.answer(trial.backend.joinAll!(others)), undefined)
+      for (const end of ['a', 'c']) assert.ok(await trial.isFree({ name: `${trial.name}:${end}` }))
+      assert.deepEqual((await trial.view(`${trial.name}:b`))?.waiters, [])
+    },
+  },
+  {
     name: 'names do not touch each other, though one begins with the other',
     needs: [],
     async run(trial) {

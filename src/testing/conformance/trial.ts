@@ -17,8 +17,18 @@ export interface Coordinator {
   readonly end?: () => Promise<void>
 }
 
-/** `shared`, `permits`, `queue`, `wake`, `durable`: what `supports` says. `bulk`: it has `renewAll`. `alarm`: it has `attend`. `another`: a second backend. */
-export type Need = 'queue' | 'no queue' | 'shared' | 'permits' | 'durable' | 'wake' | 'bulk' | 'alarm' | 'another'
+/** `shared`, `permits`, `queue`, `wake`, `durable`: what `supports` says. `bulk`: it has `renewAll`. `alarm`: it has `attend`. `together`: it has `joinAll`. `another`: a second backend. */
+export type Need =
+  | 'queue'
+  | 'no queue'
+  | 'shared'
+  | 'permits'
+  | 'durable'
+  | 'wake'
+  | 'bulk'
+  | 'alarm'
+  | 'together'
+  | 'another'
 
 export interface Case {
   readonly name: string
@@ -45,6 +55,8 @@ export function unmet(need: Need, { backend, another }: Coordinator): boolean {
       return backend.renewAll === undefined
     case 'alarm':
       return backend.attend === undefined
+    case 'together':
+      return backend.joinAll === undefined
     case 'another':
       return another === undefined
   }
