@@ -113,10 +113,13 @@ export class Etcd {
     this.members = members
   }
 
-  /** @param certificates where those of `certify` are: then everybody needs one */
-  static async start(count: 1 | 3 = 1, certificates?: string): Promise<Etcd> {
+  /**
+   * @param certificates where those of `certify` are: then everybody needs one
+   * @param more what else each member is told
+   */
+  static async start(count: 1 | 3 = 1, certificates?: string, more: readonly string[] = []): Promise<Etcd> {
     for (let tried = 1; ; tried += 1) {
-      const etcd = await Etcd.#launch(count, certificates)
+      const etcd = await Etcd.#launch(count, certificates, more)
       try {
         await etcd.stands()
         return etcd
@@ -127,7 +130,7 @@ export class Etcd {
     }
   }
 
-  static async #launch(count: 1 | 3, certificates: string | undefined): Promise<Etcd> {
+  static async #launch(count: 1 | 3, certificates: string | undefined, more: readonly string[]): Promise<Etcd> {
     const places = await Promise.all(
       Array.from({ length: count }, async (_, index) => ({
         name: `m${index + 1}`,
@@ -143,7 +146,17 @@ export class Etcd {
       const urls = ['--listen-client-urls', own, '--advertise-client-urls', own, '--listen-peer-urls', peer]
       const all = ['--initial-advertise-peer-urls', peer, '--initial-cluster', cluster]
       const times = ['--heartbeat-interval', String(HEARTBEAT_MS), '--election-timeout', String(ELECTION_MS)]
-      const words = ['--name', name, '--data-dir', directory, ...urls, ...all, ...times, ...secured(certificates)]
+      const words = [
+        '--name',
+        name,
+        '--data-dir',
+        directory,
+        ...urls,
+        ...all,
+        ...times,
+        ...secured(certificates),
+        ...more,
+      ]
       return new EtcdMember(port, scheme, words, directory)
     })
     const etcd = new Etcd(members)

@@ -24,6 +24,8 @@ export interface ClientOptions {
 export interface MemberStream<Q> extends Stream<Q> {
   /** End it, and the connection that carries it: the member is silent. Another one is asked from now on. */
   abandon(): void
+  /** End it: a stream goes on with the token that it began with, and that one has ended. The next stream has another. */
+  refresh(): void
 }
 
 /** One step of a transaction. */
@@ -116,6 +118,10 @@ export class EtcdClient {
     const stream = channel.stream(method, events, { token: await this.#authenticated(channel), needsLeader })
     return {
       ...stream,
+      refresh: () => {
+        stream.end()
+        this.#token = undefined
+      },
       abandon: () => {
         stream.end()
         this.#leave(channel)

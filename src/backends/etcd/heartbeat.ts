@@ -102,7 +102,10 @@ export class Heartbeat {
       LEASE_KEEP_ALIVE,
       {
         message: (answer) => hear(waiting, answer),
-        ended: (error) => this.#drop(line, error),
+        ended: (error) => {
+          if (error.grpc === GRPC.unauthenticated) stream.refresh()
+          this.#drop(line, error)
+        },
       },
       { needsLeader: true },
     )

@@ -36,12 +36,16 @@ interface Watcher {
   readonly events: WatcherEvents
   /** The first revision that it has not heard of; 0: from when it stands. */
   next: number
+  /** The stream on which it was refused: its token may have ended. */
+  refusedOn?: MemberStream<WatchRequest>
 }
 
 export class Watches {
   readonly #client: EtcdClient
   readonly #watchers = new Map<number, Watcher>()
   #lastId = 0
+  /** Those that this stream has not answered yet, in their order. */
+  #asked: number[] = []
   #stream: MemberStream<WatchRequest> | undefined
   #opening = false
   #pauseMs = AGAIN_FIRST_MS
@@ -65,7 +69,7 @@ export class Watches {
     const id = (this.#lastId += 1)
     const watcher: Watcher = { range, events, next: from }
     this.#watchers.set(id, watcher)
-    if (this.#stream) create(this.#stream, id, watcher)
+    if (this.#stream) this.#create(this.#stream, id, watcher)
     else void this.#open()
     return () => {
       if (!this.#watchers.delete(id)) return
@@ -98,13 +102,19 @@ export class Watches {
       )
       if (this.#closed || this.#watchers.size === 0) return stream.end()
       this.#stream = stream
-      for (const [id, watcher] of this.#watchers) create(stream, id, watcher)
+      this.#asked = []
+      for (const [id, watcher] of this.#watchers) this.#create(stream, id, watcher)
     } catch (error) {
       if (mayPass(error)) this.#openLater()
       else for (const id of [...this.#watchers.keys()]) this.#finish(id, error as EtcdError)
     } finally {
       this.#opening = false
     }
+  }
+
+  #create(stream: MemberStream<WatchRequest>, watchId: number, { range, next }: Watcher): void {
+    this.#asked.push(watchId)
+    stream.send({ create: { ...range, startRevision: next, watchId } })
   }
 
   #lost(stream: MemberStream<WatchRequest>): void {
@@ -122,16 +132,24 @@ export class Watches {
     this.#again = realRuntime.after(pauseMs, () => void this.#open())
   }
 
-  #hear({ header, watchId, created, canceled, compactRevision, cancelReason, events }: WatchResponse): void {
+  #hear(response: WatchResponse): void {
+    const { header, created, canceled, compactRevision, cancelReason, events } = response
+    // Watches are made in the order in which they were asked for. One that is refused is not named.
+    const asked = created ? this.#asked.shift() : undefined
+    const watchId = asked ?? response.watchId
     const watcher = this.#watchers.get(watchId)
     if (!watcher) return
     if (canceled) {
-      const compacted = new EtcdError(GRPC.outOfRange, `compacted up to revision ${compactRevision}`)
-      return this.#finish(
-        watchId,
-        compactRevision > 0 ? compacted : new EtcdError(GRPC.permissionDenied, cancelReason || 'the watch was refused'),
-      )
+      if (compactRevision > 0)
+        return this.#finish(watchId, new EtcdError(GRPC.outOfRange, `compacted up to revision ${compactRevision}`))
+      const stream = this.#stream!
+      if (watcher.refusedOn && watcher.refusedOn !== stream)
+        return this.#finish(watchId, new EtcdError(GRPC.permissionDenied, cancelReason || 'the watch was refused'))
+      watcher.refusedOn = stream
+      stream.refresh()
+      return this.#lost(stream)
     }
+    delete watcher.refusedOn
     if (created) {
       this.#pauseMs = AGAIN_FIRST_MS
       const { revision } = header!
@@ -151,10 +169,6 @@ export class Watches {
     if (this.#watchers.size === 0) this.#end()
     watcher?.events.ended(error)
   }
-}
-
-function create(stream: MemberStream<WatchRequest>, watchId: number, { range, next }: Watcher): void {
-  stream.send({ create: { ...range, startRevision: next, watchId } })
 }
 
 /** Whatever concerns the way to a member; a wrong password does not. */
