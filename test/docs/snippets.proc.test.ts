@@ -9,6 +9,7 @@ import { basename, delimiter, dirname, join, resolve } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/index.ts'
+import { Etcd } from '../kit/etcd.ts'
 import { RedisServer } from '../kit/redis.ts'
 import type { Block } from './pages.ts'
 import { blocksOf, pages, textOf } from './pages.ts'
@@ -38,9 +39,11 @@ let complaints: string
 let runs = 0
 /** One Redis for the snippets that need one, and with it three for those of a quorum. */
 let servers: RedisServer[]
+let etcd: Etcd
 
 beforeAll(async () => {
   servers = await Promise.all([RedisServer.start(), RedisServer.start(), RedisServer.start()])
+  etcd = await Etcd.start()
   // They are new, and nobody has held anything there.
   const quorum = connect(`redlock://${servers.map(({ port }) => `127.0.0.1:${port}`).join()}?durable`)
   await quorum.diagnose()
@@ -69,7 +72,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   rmSync(home, { recursive: true, force: true })
-  await Promise.all(servers.map((server) => server.end()))
+  await Promise.all([...servers, etcd].map((server) => server.end()))
 })
 
 test('every ts snippet and example has right types', () => {
@@ -233,6 +236,7 @@ function reachable(code: string): string {
   const [one, two, three] = servers.map(({ port }) => `new Redis(${port})`) as [string, string, string]
   return code
     .replace('new Redis()', one)
+    .replace('http://127.0.0.1:2379', etcd.endpoints[0]!)
     .replace('new Redis(6379), new Redis(6380), new Redis(6381)', `${one}, ${two}, ${three}`)
 }
 
@@ -251,7 +255,8 @@ function storeOf(cwd: string): string {
 function environment(cwd: string): NodeJS.ProcessEnv {
   const { NODE_OPTIONS: _, HOLDFAST_NAME: _name, HOLDFAST_FENCE: _fence, ...rest } = process.env
   const PATH = [dirname(process.execPath), process.env['PATH']].join(delimiter)
-  return { ...rest, PATH, NODE_NO_WARNINGS: '1', HOLDFAST_URL: storeOf(cwd) }
+  const etcdctl = { ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: etcd.endpoints.join() }
+  return { ...rest, ...etcdctl, PATH, NODE_NO_WARNINGS: '1', HOLDFAST_URL: storeOf(cwd) }
 }
 
 interface Outcome {
