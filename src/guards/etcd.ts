@@ -32,7 +32,7 @@ export interface EtcdCondition {
  * await locks.run('account:7', async (lease) => {
  *   const { succeeded } = await client.transaction({
  *     if: [etcdCondition(lease)],
- *     then: [{ put: 'balance:7', value: '70' }],
+ *     do: [{ put: 'balance:7', value: '70' }],
  *   })
  *   if (!succeeded) throw new Error('somebody else holds account:7 by now')
  * })

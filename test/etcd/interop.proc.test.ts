@@ -127,14 +127,14 @@ describe('a transaction of the user', () => {
     const write = (value: string) =>
       client.transaction({
         if: [condition],
-        then: [{ put: 'balance', value }, { get: 'balance' }],
+        do: [{ put: 'balance', value }, { get: 'balance' }],
         otherwise: [{ get: 'balance' }],
       })
     expect(await write('70')).toMatchObject({ succeeded: true, got: ['70'] })
     await lease.release()
     const next = await locks.acquire('account')
     expect(await write('40')).toMatchObject({ succeeded: false, got: ['70'] })
-    const deleted = await client.transaction({ if: [etcdCondition(next)], then: [{ delete: 'balance' }] })
+    const deleted = await client.transaction({ if: [etcdCondition(next)], do: [{ delete: 'balance' }] })
     expect(deleted.succeeded).toBe(true)
     await next.release()
     expect(() => etcdCondition(lease)).toThrow(expect.objectContaining({ code: 'LEASE_LOST' }))

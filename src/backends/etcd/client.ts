@@ -4,6 +4,7 @@
  * A call whose answer did not come is never sent again by itself: it may have been carried out, and who asked decides. One
  * that could not be sent is sent to the next member.
  */
+import { BackendError } from '../../backend.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Security, Stream, StreamEvents } from './channel.ts'
 import { Channel } from './channel.ts'
@@ -37,7 +38,7 @@ export type UserOperation =
 export interface UserTransaction {
   /** Each key was made at this revision, and is there; at revision 0, it is not there. */
   readonly if: readonly { readonly key: string; readonly createRevision: bigint }[]
-  readonly then?: readonly UserOperation[]
+  readonly do?: readonly UserOperation[]
   readonly otherwise?: readonly UserOperation[]
 }
 
@@ -49,6 +50,7 @@ export interface UserOutcome {
 
 /** A member that does not even take a connection within this is not there. */
 const CONNECT_MS = 1000
+const CALL_MAX_MS = 60_000
 
 export class EtcdClient {
   readonly endpoints: readonly string[]
@@ -63,8 +65,10 @@ export class EtcdClient {
   #token: Promise<string> | undefined
   #closed = false
 
+  /** @throws BackendError `MISCONFIGURED` */
   constructor(options: ClientOptions) {
     const { endpoints, security = {}, user, password = '', callMs = 1000 } = options
+    checkOptions(options)
     this.#options = options
     this.endpoints = endpoints
     this.#security = security
@@ -93,16 +97,16 @@ export class EtcdClient {
   }
 
   /**
-   * A transaction for data of your own: all of `then` when all of `if` is true, otherwise all of `otherwise`.
+   * A transaction for data of your own: all of `do` when all of `if` is true, otherwise all of `otherwise`.
    *
    * @returns which of the two, at which revision, and what the `get`s found, in their order
    * @throws EtcdError
    */
-  async transaction({ if: conditions, then = [], otherwise = [] }: UserTransaction): Promise<UserOutcome> {
+  async transaction({ if: conditions, do: steps = [], otherwise = [] }: UserTransaction): Promise<UserOutcome> {
     const compare = conditions.map(({ key, createRevision }) => {
       return { key: Buffer.from(key), of: OF.create, is: IS.equal, createRevision: Number(createRevision) }
     })
-    const [success, failure] = [then.map(operationOf), otherwise.map(operationOf)]
+    const [success, failure] = [steps.map(operationOf), otherwise.map(operationOf)]
     const { succeeded, outcomes, header } = await this.call(TXN, { compare, success, failure })
     const got = outcomes.flatMap(({ range }) => (range ? [range.kvs[0]?.value.toString()] : []))
     return { succeeded, revision: BigInt(header!.revision), got }
@@ -186,6 +190,20 @@ export class EtcdClient {
       throw error
     }
   }
+}
+
+/** @throws BackendError `MISCONFIGURED` */
+function checkOptions({ endpoints, callMs = 1000, user, password }: ClientOptions): void {
+  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `EtcdClient: ${text}`)
+  if (!Array.isArray(endpoints) || endpoints.length === 0) throw wrong('endpoints must name one member at least')
+  for (const endpoint of endpoints as readonly unknown[]) {
+    if (typeof endpoint !== 'string' || !/^https?:\/\/[^/?#@]+$/.test(endpoint))
+      throw wrong('an endpoint is http://host:port or https://host:port')
+  }
+  if (typeof callMs !== 'number' || !(callMs >= 1 && callMs <= CALL_MAX_MS))
+    throw wrong(`callMs must be a number of milliseconds from 1 to ${CALL_MAX_MS}`)
+  if (user !== undefined && (typeof user !== 'string' || typeof password !== 'string'))
+    throw wrong('user and password are texts, and come together')
 }
 
 function operationOf(operation: UserOperation): Operation {

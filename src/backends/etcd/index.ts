@@ -70,8 +70,7 @@ export interface EtcdOptions {
  * ```
  */
 export function etcd(client: EtcdClient, options: EtcdOptions = {}): EtcdBackend {
-  if (!(client instanceof EtcdClient))
-    throw new BackendError('MISCONFIGURED', 'etcd() takes the EtcdClient that holdfast/etcd exports')
+  if (!(client instanceof EtcdClient)) throw misconfigured('etcd() takes the EtcdClient that holdfast/etcd exports')
   return new EtcdBackend(client, options)
 }
 
@@ -139,8 +138,11 @@ export class EtcdBackend implements Backend {
 
   constructor(client: EtcdClient, options: EtcdOptions = {}, ownsClient = false) {
     const { keyPrefix = 'holdfast', lease = 'process', interop = false } = options
+    for (const option of Object.keys(options))
+      if (!OPTIONS.has(option)) throw misconfigured(`there is no option '${option}'`)
     if (!['process', 'entry', 'observed'].includes(lease))
-      throw new BackendError('MISCONFIGURED', "lease must be 'process', 'entry' or 'observed'")
+      throw misconfigured("lease must be 'process', 'entry' or 'observed'")
+    if (typeof interop !== 'boolean') throw misconfigured('interop must be true or false')
     this.#client = client
     this.#ownsClient = ownsClient
     this.#mode = lease
@@ -865,6 +867,7 @@ interface Came {
   readonly whole?: boolean
 }
 
+const OPTIONS: ReadonlySet<string> = new Set<keyof EtcdOptions>(['keyPrefix', 'lease', 'interop'])
 const LOST = { state: 'lost' } as const
 const SHUT_OUT_ANYWAY: ReadonlySet<number> = new Set([GRPC.notFound, GRPC.resourceExhausted])
 
@@ -892,6 +895,10 @@ function allHeld(standings: readonly (Held | Waiting | undefined)[]): readonly H
 
 function leftEarly(): BackendError {
   return new BackendError('UNAVAILABLE', 'etcd: it left before its join was answered')
+}
+
+function misconfigured(text: string): BackendError {
+  return new BackendError('MISCONFIGURED', text)
 }
 
 function goneAtOnce(): EtcdError {

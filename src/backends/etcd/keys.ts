@@ -41,7 +41,7 @@ export class Naming {
    * @throws BackendError `MISCONFIGURED`
    */
   constructor(prefix: string, interop: boolean) {
-    if (typeof prefix !== 'string' || !/^[^\p{Cc}]+$/u.test(prefix))
+    if (!isPrefix(prefix))
       throw new BackendError('MISCONFIGURED', 'keyPrefix must be a text without control characters')
     this.#own = `${prefix}/`
     this.#interop = interop
@@ -113,6 +113,10 @@ export class Naming {
     const end = to === '' ? `${folder.slice(0, -1)}${BEHIND_SLASH}` : `${folder}${to}`
     return { key: Buffer.from(`${folder}${from}`), rangeEnd: Buffer.from(end) }
   }
+}
+
+export function isPrefix(prefix: unknown): boolean {
+  return typeof prefix === 'string' && /^[^\p{Cc}]+$/u.test(prefix)
 }
 
 /** A folder ends at the first slash. */

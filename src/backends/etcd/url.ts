@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs'
 import { BackendError } from '../../backend.ts'
 import type { Security } from './channel.ts'
 import type { ClientOptions } from './client.ts'
+import { isPrefix } from './keys.ts'
 
 export interface EtcdLocation {
   readonly client: ClientOptions
@@ -50,6 +51,7 @@ export function parseEtcdUrl(url: string): EtcdLocation {
   const interop = asked.get('interop')
   if (interop !== undefined && interop !== '1') throw wrong(`interop is 1, not '${interop}'`)
   const prefix = asked.get('prefix')
+  if (prefix !== undefined && !isPrefix(prefix)) throw wrong('prefix is a text without control characters')
   if (!tls && [...FILES].some((file) => asked.has(file))) throw wrong('certificates need TLS; write etcds://')
   if (asked.has('cert') !== asked.has('key')) throw wrong('a certificate and its key come together: ?cert=…&key=…')
   const colon = credentials?.indexOf(':') ?? -1
