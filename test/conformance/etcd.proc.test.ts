@@ -1,23 +1,34 @@
-/** The suite on real members of etcd. */
+/** The suite on real members of etcd: with each kind of lease, on one member and on three, of which one may be gone. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import type { Backend } from '../../src/backend.ts'
 import type { EtcdOptions } from '../../src/backends/etcd/index.ts'
 import { EtcdClient, etcd } from '../../src/backends/etcd/index.ts'
+import { backendFor } from '../../src/connect.ts'
 import type { Coordinator } from '../../src/testing/index.ts'
 import { conformance } from '../../src/testing/index.ts'
 import { Etcd } from '../kit/etcd.ts'
 import { named } from './kit/named.ts'
 
-let cluster: Etcd
+let one: Etcd
+let three: Etcd
+/** Three, of which one was killed. */
+let two: Etcd
 beforeAll(async () => {
-  cluster = await Etcd.start()
+  ;[one, three, two] = await Promise.all([Etcd.start(), Etcd.start(3), Etcd.start(3)])
+  const [killed, ...others] = two.members
+  await killed!.kill()
+  await two.stands(others)
 })
-afterAll(() => cluster.end())
+afterAll(() => Promise.all([one, three, two].map((each) => each.end())))
 
-function through(options: EtcdOptions, dressed = (backend: Backend) => backend): () => Promise<Coordinator> {
+function through(
+  cluster: () => Etcd,
+  options: EtcdOptions,
+  dressed = (backend: Backend): Backend => backend,
+): () => Promise<Coordinator> {
   return async () => {
-    const client = new EtcdClient({ endpoints: cluster.endpoints })
+    const client = new EtcdClient({ endpoints: cluster().endpoints })
     return {
       backend: dressed(etcd(client, options)),
       another: async () => dressed(etcd(client, options)),
@@ -27,12 +38,33 @@ function through(options: EtcdOptions, dressed = (backend: Backend) => backend):
   }
 }
 
-const ways = [
-  ['with one lease a process', through({})],
-  ['with a lease an entry', through({ lease: 'entry' })],
-  ['with client-observed leases', through({ lease: 'observed', keyPrefix: 'observed' })],
-  ['beside etcdctl', through({ interop: true }, (backend) => named('lock:', backend))],
+function atAddress(url: () => string): () => Promise<Coordinator> {
+  return async () => ({ backend: backendFor(url()), another: async () => backendFor(url()), advance: sleep })
+}
+
+const some = [
+  ['with one lease a process', through(() => one, {})],
+  ['with client-observed leases', through(() => one, { lease: 'observed', keyPrefix: 'observed' })],
+  [
+    'beside etcdctl',
+    through(
+      () => one,
+      { interop: true },
+      (backend) => named('lock:', backend),
+    ),
+  ],
+  ['of three members', through(() => three, {})],
 ] as const
+
+/** In the matrix. */
+const more = [
+  ['with a lease an entry', through(() => one, { lease: 'entry' })],
+  ['at an address', atAddress(() => one.endpoints[0]!.replace('http', 'etcd'))],
+  ['of three members, one of them gone', through(() => two, {})],
+  ['of three members, client-observed', through(() => three, { lease: 'observed', keyPrefix: 'observed' })],
+] as const
+
+const ways = process.env['HOLDFAST_MATRIX'] === '1' ? [...some, ...more] : some
 
 describe.each(ways)('etcd %s', (_, make) => {
   test.concurrent.for(conformance(make))('$name', async ({ run }, { skip, expect }) => {

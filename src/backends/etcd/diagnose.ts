@@ -45,7 +45,7 @@ interface Asked {
 export async function diagnose(client: EtcdClient, backend: Backend, mode: string): Promise<Finding[]> {
   const asked = await Promise.all(client.endpoints.map((endpoint) => ask(client, endpoint)))
   const answered = asked.filter(({ status }) => status !== undefined)
-  const findings = asked.flatMap(member)
+  const findings = asked.flatMap((each) => member(each, answered.length > 0))
   if (answered.length === 0) return findings
   try {
     const { members } = await client.call(MEMBERS, {})
@@ -76,8 +76,12 @@ async function ask(client: EtcdClient, endpoint: string): Promise<Asked> {
   }
 }
 
-function member({ endpoint, status, tookMs, trouble }: Asked): Finding[] {
-  if (!status) return [error('reachability', `${endpoint} cannot be asked: ${etcdError(trouble).message}`)]
+/** @param others some of the members can be asked */
+function member({ endpoint, status, tookMs, trouble }: Asked, others: boolean): Finding[] {
+  if (!status) {
+    const text = `${endpoint} cannot be asked: ${etcdError(trouble).message}`
+    return [others ? advice('reachability', `${text}; another one is asked`) : error('reachability', text)]
+  }
   const { version, leader, errors, dbSize } = status
   return [
     latency(tookMs, `${endpoint}: `),
