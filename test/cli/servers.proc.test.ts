@@ -1,25 +1,70 @@
-/** `holdfast run` at a Redis server: what is special about a coordinator that is elsewhere. */
+/** `holdfast run` at a server: what is special about a coordinator that is elsewhere. */
+import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/index.ts'
+import { Etcd } from '../kit/etcd.ts'
 import { Proxy } from '../kit/proxy.ts'
 import type { Topology } from '../kit/redis-groups.ts'
 import { behindSentinel, clusterOfOne } from '../kit/redis-groups.ts'
 import { RedisServer, freePort } from '../kit/redis.ts'
 import { Place, runs, until } from './kit/holdfast.ts'
 
-let server: RedisServer
-beforeAll(async () => {
-  server = await RedisServer.start()
-})
-afterAll(() => server.end())
+/** A server, and what these tests do to it. */
+interface Server {
+  readonly port: number
+  /** A user who may do nothing with locks: `poor`, `secret`. */
+  refusePoor(): Promise<unknown>
+  /** It knows of no lock any more. */
+  forget(): Promise<unknown>
+  end(): Promise<void>
+}
+
+async function redisServer(): Promise<Server> {
+  const server = await RedisServer.start()
+  const ask = async (...words: [string, ...string[]]): Promise<void> => {
+    const admin = new Redis(server.port)
+    await admin.call(...words)
+    admin.disconnect()
+  }
+  return {
+    port: server.port,
+    refusePoor: () => ask('ACL', 'SETUSER', 'poor', 'on', '>secret', '~other:*', '&*', '+@all'),
+    forget: () => ask('FLUSHALL'),
+    end: () => server.end(),
+  }
+}
+
+async function etcdServer(): Promise<Server> {
+  const etcd = await Etcd.start()
+  const { port } = etcd.members[0]!
+  const run = promisify(execFile)
+  const env = { ...process.env, ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: `127.0.0.1:${port}` }
+  const etcdctl = (...words: string[]): Promise<unknown> => run('etcdctl', words, { env })
+  return {
+    port,
+    async refusePoor() {
+      for (const user of ['poor:secret', 'root:root']) await etcdctl('user', 'add', user)
+      await etcdctl('user', 'grant-role', 'root', 'root')
+      await etcdctl('auth', 'enable')
+    },
+    forget: () => etcdctl('del', '--prefix', 'holdfast/'),
+    end: () => etcd.end(),
+  }
+}
+
+const SERVERS = [
+  ['redis', redisServer],
+  ['etcd', etcdServer],
+] as const
 
 /** Holds the name until the file `go` is there. */
 const UNTIL_GO = 'echo $$ > $DIR/pid; touch $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
 
-async function waiting(name: string, url = server.url): Promise<number> {
+async function waiting(name: string, url: string): Promise<number> {
   const locks = connect(url)
   try {
     return (await locks.inspect(name))?.waiters.length ?? 0
@@ -29,21 +74,30 @@ async function waiting(name: string, url = server.url): Promise<number> {
 }
 
 /** The line on stderr may be older than the place in the queue. */
-function oneWaits(name: string, url = server.url): Promise<void> {
+function oneWaits(name: string, url: string): Promise<void> {
   return until(async () => (await waiting(name, url)) === 1, `a waiter of ${name}`)
 }
 
-describe.concurrent('at a server', () => {
+describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
+  let server: Server
+  let url: string
+  const through = ({ port }: { readonly port: number }): string => `${scheme}://127.0.0.1:${port}`
+  beforeAll(async () => {
+    server = await start()
+    url = through(server)
+  })
+  afterAll(() => server.end())
+
   test('the code of the command is ours, and the lock is free again', async ({ onTestFinished }) => {
-    const place = new Place(server.url, onTestFinished)
+    const place = new Place(url, onTestFinished)
     expect(await place.run('code', '--', 'sh', '-c', 'exit 7').ended).toMatchObject({ code: 7, stderr: '' })
     const { code, stdout } = await place.run('code', '-n', '--', 'sh', '-c', 'echo $HOLDFAST_FENCE').ended
     expect(code).toBe(0)
-    expect(stdout).toMatch(/^\d{16}\n$/)
+    expect(stdout).toMatch(/^\d+\n$/)
   })
 
   test('75: held, and it would not wait, or not for so long', async ({ onTestFinished }) => {
-    const place = new Place(server.url, onTestFinished)
+    const place = new Place(url, onTestFinished)
     const holder = place.run('busy', '--', 'sh', '-c', UNTIL_GO)
     await place.has('up')
     const busy = await place.run('busy', '--try', '--', 'true').ended
@@ -51,30 +105,30 @@ describe.concurrent('at a server', () => {
     expect(busy.stderr).toContain(`pid ${holder.pid}`)
     expect(await place.run('busy', '-w', '0.5', '--', 'true').ended).toMatchObject({ code: 75 })
     const next = place.run('busy', '--', 'true')
-    await oneWaits('busy')
+    await oneWaits('busy', url)
     writeFileSync(place.path('go'), '')
     expect(await holder.ended).toMatchObject({ code: 0 })
     expect(await next.ended).toMatchObject({ code: 0 })
   })
 
   test('69: the server cannot be reached, or says nothing', async ({ onTestFinished }) => {
-    const nowhere = new Place(`redis://127.0.0.1:${await freePort()}`, onTestFinished)
+    const nowhere = new Place(through({ port: await freePort() }), onTestFinished)
     const refused = await nowhere.run('x', '--', 'true').ended
     expect(refused).toMatchObject({ code: 69, stdout: '' })
     expect(refused.stderr).toContain('ECONNREFUSED')
     const wire = await Proxy.start(server.port)
     onTestFinished(() => wire.end())
     wire.silence()
-    const silent = new Place(`redis://127.0.0.1:${wire.port}`, onTestFinished)
+    const silent = new Place(through(wire), onTestFinished)
     expect(await silent.run('x', '--', 'touch', silent.path('up')).ended).toMatchObject({ code: 69 })
   })
 
   test('77: the server refuses the user, and no message shows the password', async ({ onTestFinished }) => {
-    const admin = new Redis(server.port)
-    await admin.call('ACL', 'SETUSER', 'poor', 'on', '>secret', '~other:*', '&*', '+@all')
-    admin.disconnect()
+    const strict = await start()
+    onTestFinished(() => strict.end())
+    await strict.refusePoor()
     for (const password of ['secret', 'wr0ng']) {
-      const place = new Place(`redis://poor:${password}@127.0.0.1:${server.port}`, onTestFinished)
+      const place = new Place(through(strict).replace('//', `//poor:${password}@`), onTestFinished)
       const { code, stderr } = await place.run('x', '--', 'true').ended
       expect(code).toBe(77)
       expect(stderr).not.toContain(password)
@@ -86,12 +140,12 @@ describe.concurrent('at a server', () => {
   }) => {
     const wire = await Proxy.start(server.port)
     onTestFinished(() => wire.end())
-    const place = new Place(`redis://127.0.0.1:${wire.port}`, onTestFinished)
+    const place = new Place(through(wire), onTestFinished)
     const holder = place.run('cut', '--ttl', '3', '--', 'sh', '-c', `trap '' TERM; ${UNTIL_GO}`)
     await place.has('up')
     const pid = Number(place.read('pid'))
-    const next = new Place(server.url, onTestFinished).run('cut', '--', 'sh', '-c', `! kill -0 ${pid}`)
-    await oneWaits('cut')
+    const next = new Place(url, onTestFinished).run('cut', '--', 'sh', '-c', `! kill -0 ${pid}`)
+    await oneWaits('cut', url)
     wire.silence()
     // The next one looks for the process of the one before it, and finds none.
     expect(await next.ended).toMatchObject({ code: 0 })
@@ -99,14 +153,12 @@ describe.concurrent('at a server', () => {
   })
 
   test('79: the server has forgotten it', async ({ onTestFinished }) => {
-    const other = await RedisServer.start()
+    const other = await start()
     onTestFinished(() => other.end())
-    const place = new Place(other.url, onTestFinished)
+    const place = new Place(through(other), onTestFinished)
     const holder = place.run('flushed', '--ttl', '4', '--', 'sh', '-c', UNTIL_GO)
     await place.has('up')
-    const admin = new Redis(other.port)
-    await admin.flushall()
-    admin.disconnect()
+    await other.forget()
     const { code, stderr } = await holder.ended
     expect(code).toBe(79)
     expect(stderr).toContain('the lease on "flushed" is gone')
@@ -115,28 +167,28 @@ describe.concurrent('at a server', () => {
   test.for(['SIGINT', 'SIGTERM'] as const)(
     '%s while it waits gives the place up',
     async (signal, { onTestFinished }) => {
-      const place = new Place(server.url, onTestFinished)
+      const place = new Place(url, onTestFinished)
       place.run(`wait-${signal}`, '--', 'sh', '-c', UNTIL_GO)
       await place.has('up')
       const waiter = place.run(`wait-${signal}`, '--', 'touch', place.path('never'))
-      await oneWaits(`wait-${signal}`)
-      expect(await waiting(`wait-${signal}`)).toBe(1)
+      await oneWaits(`wait-${signal}`, url)
+      expect(await waiting(`wait-${signal}`, url)).toBe(1)
       waiter.kill(signal)
       const ended = await waiter.ended
       expect(ended.code ?? 128 + constants.signals[ended.signal!]).toBe(128 + constants.signals[signal])
-      expect(await waiting(`wait-${signal}`)).toBe(0)
+      expect(await waiting(`wait-${signal}`, url)).toBe(0)
     },
   )
 
   test('a killed wrapper takes its command with it, and is succeeded when its ttl has passed', async ({
     onTestFinished,
   }) => {
-    const place = new Place(server.url, onTestFinished)
+    const place = new Place(url, onTestFinished)
     const holder = place.run('killed', '--ttl', '4', '--', 'sh', '-c', UNTIL_GO)
     await place.has('up')
     const pid = Number(place.read('pid'))
     const next = place.run('killed', '--', 'true')
-    await oneWaits('killed')
+    await oneWaits('killed', url)
     holder.kill('SIGKILL')
     await until(() => !runs(pid), 'the end of the command')
     expect(await next.ended).toMatchObject({ code: 0 })
@@ -144,8 +196,9 @@ describe.concurrent('at a server', () => {
 })
 
 test.each([
-  ['sentinels', (): Promise<Topology> => behindSentinel()],
-  ['a cluster', (): Promise<Topology> => clusterOfOne()],
+  ['sentinels', (): Promise<Pick<Topology, 'url' | 'end'>> => behindSentinel()],
+  ['a cluster', (): Promise<Pick<Topology, 'url' | 'end'>> => clusterOfOne()],
+  ['three members of etcd', threeMembers],
 ])('at %s: it runs, it waits, it is refused, and it ends', async (_, start) => {
   const { url, end } = await start()
   onTestFinished(end)
@@ -159,3 +212,8 @@ test.each([
   expect(await holder.ended).toMatchObject({ code: 0 })
   expect(await next.ended).toMatchObject({ code: 3 })
 })
+
+async function threeMembers(): Promise<Pick<Topology, 'url' | 'end'>> {
+  const etcd = await Etcd.start(3)
+  return { url: `etcd://${etcd.members.map(({ port }) => `127.0.0.1:${port}`).join()}`, end: () => etcd.end() }
+}
