@@ -92,46 +92,89 @@ export async function acquire(session: Session, request: Request, info: string):
  * Hold all of these at once, in one step of the coordinator, if nobody is in the way.
  *
  * @returns `undefined`: somebody is, or the coordinator cannot; then nothing was taken
- * @throws UnreachableError, ClosedError
+ * @throws UnreachableError, ClosedError, or the reason of the caller's own signal
  */
-export async function acquireTogether(
+export function acquireTogether(
   session: Session,
   requests: readonly Request[],
   infoOf: (request: Request) => string,
 ): Promise<CoreLease[] | undefined> {
-  if (!session.backend.joinAll || session.closed) return undefined
-  const sentAt = session.clock.now()
+  const { backend, agenda, clock, options } = session
+  if (!backend.joinAll || session.closed) return Promise.resolve(undefined)
+  const [{ name: first, signal }] = requests as readonly [Request]
+  const sentAt = clock.now()
   const entries = requests.map((each) => entryOf(session, each, infoOf(each)))
-  const leave = (): void => {
-    for (const [index, { name, id }] of entries.entries()) void session.leave({ name, id }, requests[index]!.ttlMs)
-  }
-  let gaveUp = false
-  const joined = session.backend.joinAll(entries).then((held) => {
-    if (gaveUp && held) leave()
-    return held
+  const joined = backend.joinAll(entries)
+  return new Promise((resolve, reject) => {
+    let over = false
+    const leave = (): void => {
+      for (const [index, { name, id }] of entries.entries()) void session.leave({ name, id }, requests[index]!.ttlMs)
+    }
+    const end = (): void => {
+      over = true
+      alive()
+      limit.cancel()
+      session.exit(member)
+      signal?.removeEventListener('abort', abort)
+    }
+    const giveUp = (error: unknown): void => {
+      if (over) return
+      end()
+      leave()
+      reject(error)
+    }
+    const abort = (): void => giveUp(signal!.reason)
+    const member: Closable = { closeDown: giveUp }
+    const alive = agenda.keepAlive()
+    const limit = agenda.at(sentAt + options.requestTimeoutMs, () => {
+      const silent = `"${first}": the coordinator (${backend.kind}) did not answer within ${seconds(options.requestTimeoutMs)}`
+      giveUp(new UnreachableError(first, silent))
+    })
+    session.enter(member)
+    signal?.addEventListener('abort', abort, { once: true })
+    joined.then(
+      (held) => {
+        // They were left, and put in after that.
+        if (over) {
+          if (held) leave()
+          return
+        }
+        end()
+        const grants = held && grantsOf(session, requests, entries, held, sentAt)
+        if (held && !grants) leave()
+        resolve(grants?.map((grant, index) => new CoreLease(session, requests[index]!, grant)))
+      },
+      (error: unknown) => {
+        if (over) leave()
+        else giveUp(unreachable(first, error))
+      },
+    )
   })
-  let held: readonly Held[] | undefined
-  try {
-    held = await session.ask(undefined, () => joined)
-  } catch (error) {
-    gaveUp = true
-    leave()
-    throw unreachable(requests[0]!.name, error)
-  }
-  if (!held) return undefined
+}
+
+/** What was granted; `undefined`: some of it is over already. */
+function grantsOf(
+  session: Session,
+  requests: readonly Request[],
+  entries: readonly Entry[],
+  held: readonly Held[],
+  sentAt: number,
+): Grant[] | undefined {
   const now = session.clock.now()
   const grants = held.map(({ fence, ttlMs }, index): Grant => {
     const { ttlMs: askedMs, marginMs } = requests[index]!
     const { name, id } = entries[index]!
     const validUntil = validity(sentAt, askedMs, ttlMs, marginMs)
-    const times = { at: now, validUntil, renewAt: sentAt + askedMs / 3, waited: false, waitedMs: now - sentAt }
+    const times = {
+      at: now,
+      validUntil,
+      renewAt: sentAt + Math.min(askedMs, ttlMs) / 3,
+      waited: false,
+      waitedMs: now - sentAt,
+    }
     return { claim: { name, id }, fence, ...times }
   })
-  if (session.closed || grants.some(({ validUntil }) => validUntil <= now)) {
-    leave()
-    return undefined
-  }
-  return grants.map((grant, index) => new CoreLease(session, requests[index]!, grant))
+  return grants.every(({ validUntil }) => validUntil > now) ? grants : undefined
 }
 
 function entryOf(session: Session, request: Request, info: string): Entry {

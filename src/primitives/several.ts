@@ -54,10 +54,7 @@ async function takeTogether({ session }: Desk, requests: readonly Request[]): Pr
   const [{ signal }] = requests as readonly [Request]
   // What the running code holds already is for the rounds to say.
   if (signal?.aborted || requests.some((each) => holdsAny(session, each.queue))) return undefined
-  const leases = await acquireTogether(session, requests, ({ label }) => session.info(label))
-  if (!leases || !signal?.aborted) return leases
-  await Promise.all(leases.map((lease) => lease.release()))
-  throw signal.reason
+  return acquireTogether(session, requests, ({ label }) => session.info(label))
 }
 
 /** One round over all names; `undefined` when one was lost while others were waited for. */

@@ -115,6 +115,7 @@ export function preset(name: Preset, runtime: Runtime = realRuntime): Plan {
 class Faulty implements Backend {
   readonly kind: string
   readonly supports: Supports
+  readonly joinAll?: NonNullable<Backend['joinAll']>
 
   readonly #inner: Backend
   readonly #plan: Plan
@@ -127,6 +128,8 @@ class Faulty implements Backend {
     this.#runtime = runtime
     this.kind = inner.kind
     this.supports = inner.supports
+    if (inner.joinAll)
+      this.joinAll = (entries) => this.carry('joinAll', { name: entries[0]!.name }, () => inner.joinAll!(entries))
   }
 
   join(entry: Entry): Promise<Standing> {

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import type { Plan, Verb } from '../../src/testing/faults.ts'
 import { outcomeOf, world } from '../core/kit.ts'
 
 test('several names are held together, in the order of their names', async () => {
@@ -113,4 +114,103 @@ test('one name in an array is a set of one', async () => {
   expect([set.names, set.waited, set.waitedMs]).toEqual([['a'], false, 0])
   await set[Symbol.asyncDispose]()
   expect(await locks.inspect('a')).toBeUndefined()
+})
+
+describe('in one step', () => {
+  /** A coordinator that takes several names in one step, and what it was asked. */
+  function together(plan: Plan = () => undefined) {
+    const asked: Verb[] = []
+    const noted: Plan = (verb, target, n) => {
+      asked.push(verb)
+      return plan(verb, target, n)
+    }
+    return { asked, ...world({ plan: noted }) }
+  }
+
+  test('they are taken while nobody is in the way, without a round for each', async () => {
+    const { locks, asked, isFree } = together()
+    const set = await locks.acquire(['a', 'b', 'c'])
+    expect(asked).toEqual(['joinAll'])
+    expect([set.waited, set.names]).toEqual([false, ['a', 'b', 'c']])
+    for (const name of set.names) expect(await isFree(name)).toBe(false)
+    expect(await set.release()).toBe('released')
+  })
+
+  test('if one is in the way, nothing is taken, and they are waited for one after the other', async () => {
+    const { time, locks, other, asked, isFree } = together()
+    const first = await other.locks.acquire('b')
+    const waiting = outcomeOf(locks.acquire(['a', 'b', 'c']))
+    await time.advance(1)
+    expect(asked.filter((verb) => verb.startsWith('join'))).toEqual(['joinAll', 'join', 'join'])
+    await first.release()
+    await time.advance(1)
+    expect(waiting.value?.names).toEqual(['a', 'b', 'c'])
+    expect(await isFree('c')).toBe(false)
+  })
+
+  test('they are kept alive like any other, and lost together', async () => {
+    const { time, locks, other } = together()
+    const set = await locks.acquire(['a', 'b'], { ttl: '3s' })
+    await time.advance(20_000)
+    set.assertHeld()
+    await other.locks.evict('a', set.fences.get('a')!)
+    await time.advance(1000)
+    expect(() => set.assertHeld()).toThrow('"a"')
+  })
+
+  test.each(['request', 'reply'] as const)('if the %s is lost, nothing is left of them', async (lose) => {
+    const { time, locks, isFree } = together((verb) => (verb === 'joinAll' ? { lose } : undefined))
+    const failed = outcomeOf(locks.acquire(['a', 'b']))
+    await time.advance(1)
+    expect(failed.error).toMatchObject({ code: 'UNAVAILABLE' })
+    for (const name of ['a', 'b']) expect(await isFree(name)).toBe(true)
+  })
+
+  test('if the answer comes too late, they are given back', async () => {
+    const { time, locks, coordinator, isFree } = together((verb) =>
+      verb === 'joinAll' ? { requestMs: 7000 } : undefined,
+    )
+    const failed = outcomeOf(locks.acquire(['a', 'b']))
+    await time.advance(5100)
+    expect(failed.error).toMatchObject({ code: 'UNREACHABLE' })
+    await time.advance(2000)
+    for (const name of ['a', 'b']) expect(await isFree(name)).toBe(true)
+    const views = []
+    for await (const view of coordinator.inspect('')) views.push(view)
+    expect(views).toEqual([])
+  })
+
+  test('if the lease would be over when the answer comes, it is not handed out', async () => {
+    const { time, locks, isFree } = together((verb, _, n) =>
+      verb === 'joinAll' && n === 1 ? { replyMs: 2000 } : undefined,
+    )
+    const acquired = outcomeOf(locks.acquire(['a', 'b'], { ttl: '1s' }))
+    await time.advance(2100)
+    acquired.value?.assertHeld()
+    expect(acquired.value?.waitedMs).toBeGreaterThanOrEqual(2000)
+    await acquired.value?.release()
+    for (const name of ['a', 'b']) expect(await isFree(name)).toBe(true)
+  })
+
+  test('whoever is told to stop meanwhile gets nothing, and nothing is left', async () => {
+    const { time, locks, isFree } = together((verb) => (verb === 'joinAll' ? { replyMs: 1000 } : undefined))
+    const controller = new AbortController()
+    const failed = outcomeOf(locks.acquire(['a', 'b'], { signal: controller.signal }))
+    await time.advance(500)
+    controller.abort('enough')
+    await time.advance(1000)
+    expect(failed.error).toBe('enough')
+    for (const name of ['a', 'b']) expect(await isFree(name)).toBe(true)
+  })
+
+  test('locks that are closed meanwhile take nothing with them', async () => {
+    const { time, locks, isFree } = together((verb) => (verb === 'joinAll' ? { replyMs: 1000 } : undefined))
+    const failed = outcomeOf(locks.acquire(['a', 'b']))
+    await time.advance(500)
+    const closed = outcomeOf(locks.close())
+    await time.advance(20_000)
+    expect(closed.settled).toBe(true)
+    expect(failed.error).toMatchObject({ code: 'CLOSED' })
+    for (const name of ['a', 'b']) expect(await isFree(name)).toBe(true)
+  })
 })

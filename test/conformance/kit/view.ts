@@ -1,4 +1,4 @@
-import type { Backend } from '../../../src/backend.ts'
+import type { Backend, Entry } from '../../../src/backend.ts'
 import { BackendError } from '../../../src/backend.ts'
 import type { Node } from '../../../src/quorum/node.ts'
 import { faulty } from '../../../src/testing/faults.ts'
@@ -20,6 +20,7 @@ export function viewOf(shared: Backend): Backend {
     kind: shared.kind,
     supports: shared.supports,
     join: async (...words) => open().join(...words),
+    ...(shared.joinAll && { joinAll: async (entries: readonly Entry[]) => open().joinAll!(entries) }),
     renew: async (...words) => open().renew(...words),
     leave: async (...words) => open().leave(...words),
     lighten: async (...words) => open().lighten(...words),
