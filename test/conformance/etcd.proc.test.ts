@@ -5,7 +5,7 @@ import type { Backend } from '../../src/backend.ts'
 import type { EtcdOptions } from '../../src/backends/etcd/index.ts'
 import { EtcdClient, etcd } from '../../src/backends/etcd/index.ts'
 import { backendFor } from '../../src/connect.ts'
-import type { Coordinator } from '../../src/testing/index.ts'
+import type { ConformanceOptions, Coordinator } from '../../src/testing/index.ts'
 import { conformance } from '../../src/testing/index.ts'
 import { Etcd } from '../kit/etcd.ts'
 import { named } from './kit/named.ts'
@@ -66,8 +66,11 @@ const more = [
 
 const ways = process.env['HOLDFAST_MATRIX'] === '1' ? [...some, ...more] : some
 
-describe.each(ways)('etcd %s', (_, make) => {
-  test.concurrent.for(conformance(make))('$name', async ({ run }, { skip, expect }) => {
+/** Three members share the machine with the tests, and an election takes half a second. */
+const optionsOf = (way: string): ConformanceOptions => (way.includes('three members') ? { ttlMs: 2000 } : {})
+
+describe.each(ways)('etcd %s', (way, make) => {
+  test.concurrent.for(conformance(make, optionsOf(way)))('$name', async ({ run }, { skip, expect }) => {
     const outcome = await run()
     skip(outcome === 'skipped')
     expect(outcome).toBe('passed')

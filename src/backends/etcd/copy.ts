@@ -65,8 +65,6 @@ export class Copy {
   readonly name: string
   /** Who needs it: entries that wait or hold, and followers. */
   users = 0
-  /** By the elapsed clock: since when nobody does. */
-  idleSince = 0
 
   readonly #parts: CopyParts
   readonly #events: CopyEvents

@@ -13,24 +13,23 @@ import { Wakes } from '../../queue/wakes.ts'
 import type { Timer } from '../../runtime.ts'
 import { realRuntime } from '../../runtime.ts'
 import { EtcdClient } from './client.ts'
-import type { CopyEvents, CopyParts, Place, Snapshot } from './copy.ts'
-import { Copy, holdersOf } from './copy.ts'
+import { Copies } from './copies.ts'
+import type { Copy, CopyEvents, Place, Snapshot } from './copy.ts'
+import { holdersOf } from './copy.ts'
 import { diagnose } from './diagnose.ts'
-import { EtcdError, GRPC, etcdError, isUnknown, mayPass } from './errors.ts'
+import { EtcdError, GRPC, etcdError, isUnknown } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { capacityOf, joined, question, refusal, roomFor, snapshotOf, together, togetherAt } from './joining.ts'
+import { capacityOf, joined, question, refusal, roomFor, together, togetherAt } from './joining.ts'
 import type { Joining } from './joining.ts'
 import { Naming } from './keys.ts'
 import type { Answer } from './lane.ts'
-import { Lane } from './lane.ts'
-import type { Lease } from './leases.ts'
-import { Leases } from './leases.ts'
+import { Lease, Leases, secondsOf } from './leases.ts'
 import type { Compare, Operation } from './messages.ts'
-import { BY, ORDER } from './messages.ts'
 import type { Record } from './record.ts'
-import { checkVersions, encode, owned, ticket, unchanged } from './record.ts'
+import { checkVersions, encode, ticket, unchanged } from './record.ts'
 import type { Seat } from './seats.ts'
 import { Seats, aloneAt, delayOf, foreignSeat, newSeat, waitMsOf } from './seats.ts'
+import { Store } from './store.ts'
 import { parseEtcdUrl } from './url.ts'
 import { viewsOf } from './views.ts'
 import { Watches } from './watches.ts'
@@ -84,16 +83,10 @@ export function etcdAt(url: string, options: EtcdOptions = {}): EtcdBackend {
   return new EtcdBackend(new EtcdClient(location.client), { ...location.options, ...options }, true)
 }
 
-/** What may pass is tried again for this long, within a request. */
-const PERSIST_MS = 4000
-/** The pause before it is tried again grows from the first to the second. */
-const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 400]
 /** A transaction has a limit, and each name has conditions of its own. */
 const TOGETHER_MAX = 32
 /** A holder of this age hears of its loss by a watch; before, it costs more than most holds last. */
 const WATCHED_FROM_MS = 25
-/** A copy of a queue that nobody needs is kept for so long, since who locked a name is likely to lock it again. */
-const IDLE_MS = 3000
 /** The pause before an entry is ended again, when nobody answered. */
 const END_AGAIN_MS = 1000
 /** How long a keep-alive may take. */
@@ -120,13 +113,10 @@ export class EtcdBackend implements Backend {
   readonly #heartbeat: Heartbeat
   readonly #watches: Watches
   readonly #leases: Leases
-  readonly #joins: Lane
-  /** What frees or keeps: never behind a join that hangs, and without a put it passes when the store is full. */
-  readonly #others: Lane
+  readonly #store: Store
+  readonly #copies: Copies
   readonly #seats = new Seats()
   readonly #wakes = new Wakes()
-  readonly #copies = new Map<string, Copy>()
-  readonly #copyParts: CopyParts
   /** Holders that nothing watches yet, the oldest first. */
   readonly #unwatched = new Map<Seat, number>()
   readonly #lingering = new Set<Lingering>()
@@ -150,15 +140,15 @@ export class EtcdBackend implements Backend {
     this.#heartbeat = new Heartbeat(client, BEAT_MS)
     this.#watches = new Watches(client)
     this.#leases = new Leases(client, this.#naming, this.#heartbeat, this.#clock, (gone) => this.#leaseIsGone(gone))
-    this.#joins = new Lane(client, this.#naming, this.#leases)
-    this.#others = new Lane(client, this.#naming, this.#leases)
-    this.#copyParts = {
+    this.#store = new Store(client, this.#naming, this.#leases, this.#clock)
+    const parts = {
       naming: this.#naming,
       clock: this.#clock,
       watches: this.#watches,
-      read: (name) => this.#read(name),
-      peek: (name) => this.#peek(name),
+      read: (name: string) => this.#store.read(name),
+      peek: (name: string) => this.#store.peek(name),
     }
+    this.#copies = new Copies(parts, (name) => this.#eventsOf(name), lease === 'observed')
   }
 
   async join(entry: Entry): Promise<Standing> {
@@ -240,9 +230,9 @@ export class EtcdBackend implements Backend {
     this.#checkOpen()
     await this.#prune(name)
     try {
-      const { places } = await this.#persist(() => this.#read(name))
+      const { places } = await this.#store.persist(() => this.#store.read(name))
       const place = places.find((each) => BigInt(each.fence) === fence)
-      if (!place || !(await this.#persist(() => this.#delete(name, place, ticket(place))))) return false
+      if (!place || !(await this.#delete(name, place, ticket(place)))) return false
       const seat = this.#seats.byId(place.id)
       if (seat) this.#isGone(seat)
       return true
@@ -269,7 +259,7 @@ export class EtcdBackend implements Backend {
   async follow(name: string, wake: () => void): Promise<() => void> {
     if (this.#closed) return () => {}
     const unfollow = this.#wakes.follow(name, wake)
-    const copy = this.#use(name)
+    const copy = this.#copies.use(name)
     let done = false
     return () => {
       if (done) return
@@ -302,8 +292,8 @@ export class EtcdBackend implements Backend {
     if (this.#closed) return
     this.#closed = true
     this.#timer?.cancel()
-    for (const copy of this.#copies.values()) copy.close()
-    this.#copies.clear()
+    this.#store.close()
+    this.#copies.close()
     this.#wakes.clear()
     this.#watches.close()
     this.#heartbeat.close()
@@ -319,11 +309,11 @@ export class EtcdBackend implements Backend {
     let seen: Joining['seen']
     let waits = false
     for (;;) {
-      seat.lease ??= await this.#persist(() => this.#leaseFor(seat, holding.keptMs))
-      const waitLease = await this.#persist(() => this.#waitLease(seat, waits || seen !== undefined))
+      seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, holding.keptMs))
+      const waitLease = await this.#store.persist(() => this.#waitLease(seat, waits || seen !== undefined))
       const joining: Joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
       const leases = [seat.lease, waitLease].filter((lease): lease is Lease => typeof lease === 'object')
-      const isCopied = (): boolean => this.#copies.has(name)
+      const isCopied = (): boolean => this.#copies.get(name) !== undefined
       const answer = await this.#put([seat], leases, () => question(this.#naming, joining, isCopied()))
       if (!answer) continue
       if (seat.state !== 'joining') throw leftEarly()
@@ -337,14 +327,8 @@ export class EtcdBackend implements Backend {
       }
       const mine = places.find(({ id }) => id === seat.id)
       if (mine) {
-        const lease = [seat.lease, waitLease].find((each) => typeof each === 'object' && each.id === mine.lease)
-        const found = {
-          ...came,
-          fence: mine.fence,
-          ahead: places.indexOf(mine),
-          holds: holdersOf(places).includes(mine),
-        }
-        return this.#seated(seat, found, mine.record, lease as Lease | undefined, startedAt)
+        const found = { ...came, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
+        return this.#seated(seat, { ...found, fence: mine.fence }, mine.record, leaseOf(mine, leases), startedAt)
       }
       if (await this.#takeOver(name, came)) continue
       const reason = refusal(entry, places)
@@ -360,7 +344,7 @@ export class EtcdBackend implements Backend {
   async #joinTogether(seats: readonly Seat[], startedAt: number): Promise<readonly Held[] | undefined> {
     const records = seats.map(({ record }): Record => ({ ...record, heldAt: record.joinedAt }))
     for (;;) {
-      for (const seat of seats) seat.lease ??= await this.#persist(() => this.#leaseFor(seat, seat.record.keptMs))
+      for (const seat of seats) seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, seat.record.keptMs))
       const leases = [...new Set(seats.flatMap(({ lease }) => lease ?? []))]
       const answer = await this.#put(seats, leases, () => together(this.#naming, seats, records))
       if (!answer) continue
@@ -383,10 +367,10 @@ export class EtcdBackend implements Backend {
   ): Promise<Answer | undefined> {
     const apart = seats.map(({ name }) => name)
     try {
-      return await this.#persist(
+      return await this.#store.persist(
         async () => {
           try {
-            return await this.#joins.ask({ apart, operation, leases })
+            return await this.#store.join({ apart, operation, leases })
           } catch (error) {
             if (isUnknown(error)) for (const seat of seats) notKnown(seat)
             throw error
@@ -418,8 +402,8 @@ export class EtcdBackend implements Backend {
     // If nobody can say how long it is, it is as long as was known before.
     if (lease && !this.#leases.isFresh(lease)) await this.#leases.beat(lease).catch(() => {})
     this.#promise(seat, startedAt, holds ? seat.entry.ttlMs : waitMsOf(seat.entry))
-    if (!holds || this.#copies.has(seat.name)) {
-      const copy = (seat.copy ??= this.#use(seat.name, whole ? snapshot : undefined))
+    if (!holds || this.#copies.get(seat.name)) {
+      const copy = (seat.copy ??= this.#copies.use(seat.name, whole ? snapshot : undefined))
       // It may have heard of more than the answer says.
       if (copy.standing && copy.knows(fence + 1))
         return (await this.#whereIs(seat, startedAt)) ?? Promise.reject(goneAtOnce())
@@ -455,7 +439,7 @@ export class EtcdBackend implements Backend {
     try {
       if (seat?.state === 'standing') return await verb(seat)
       if (seat) {
-        if (seat.state === 'over') this.#seats.end(seat)
+        if (seat.state === 'over') this.#forget(seat)
         return none
       }
       return await this.#onForeign(claim, none, verb)
@@ -466,7 +450,7 @@ export class EtcdBackend implements Backend {
 
   /** Another process has put it in, and whoever knows its id may speak for it. */
   async #onForeign<T>({ name, id }: Claim, none: T, verb: (seat: Seat) => Promise<T>): Promise<T> {
-    const { places } = await this.#persist(() => this.#read(name))
+    const { places } = await this.#store.persist(() => this.#store.read(name))
     const place = places.find((each) => each.id === id)
     if (!place || place.record.lingering) return none
     const seat = foreignSeat(name, place, this.#clock.now())
@@ -481,8 +465,8 @@ export class EtcdBackend implements Backend {
   async #whereIs(seat: Seat, startedAt: number): Promise<Held | Waiting | undefined> {
     await this.#ending.get(seat.name)
     const copy = this.#copyFor(seat)
-    if (!copy.standing || !copy.knows(seat.fence)) await this.#persist(() => copy.refresh())
-    else if (!seat.holds) await this.#persist(() => copy.verify())
+    if (!copy.standing || !copy.knows(seat.fence)) await this.#store.persist(() => copy.refresh())
+    else if (!seat.holds) await this.#store.persist(() => copy.verify())
     for (;;) {
       const ahead = copy.ahead(seat.fence)
       if (ahead === undefined) {
@@ -490,7 +474,7 @@ export class EtcdBackend implements Backend {
         return undefined
       }
       seat.holds = ahead < copy.holders.length
-      if (seat.holds || !(await this.#takeOver(seat.name, copy)))
+      if (seat.holds || !(await this.#takeOver(seat.name)))
         return standing(seat, startedAt, ahead, this.#retryAfter(copy, ahead))
     }
   }
@@ -507,7 +491,7 @@ export class EtcdBackend implements Backend {
       if (!(await this.#write(seat, { keptMs: longest, heldAt }))) return LOST
     } else {
       if (seat.lease!.ms < keptMs && !seat.foreign) {
-        const longer = await this.#persist(() => this.#leaseFor(seat, keptMs))
+        const longer = await this.#store.persist(() => this.#leaseFor(seat, keptMs))
         if (!(await this.#write(seat, { keptMs, heldAt }, longer))) return LOST
       }
       const lease = seat.lease!
@@ -560,13 +544,8 @@ export class EtcdBackend implements Backend {
     const write = async (): Promise<number | undefined> => {
       const record = { ...seat.record, ...change }
       const keeps = lease ? { lease: lease.id } : seat.lease ? { ignoreLease: true } : {}
-      const put = { key: seat.key, value: encode(record), ...keeps }
-      const operation = (): Operation => ({
-        transaction: { compare: [owned(seat.key)], success: [{ put }], failure: [] },
-      })
-      const apart = [seat.key.toString()]
-      const { outcome, revision } = await this.#persist(() => this.#others.ask({ apart, operation }))
-      if (!outcome.transaction!.succeeded) {
+      const revision = await this.#store.write({ key: seat.key, value: encode(record), ...keeps })
+      if (revision === undefined) {
         this.#isGone(seat)
         return undefined
       }
@@ -594,10 +573,10 @@ export class EtcdBackend implements Backend {
     seat.state = 'leaving'
     this.#unwatched.delete(seat)
     try {
-      const there = await this.#persist(async () => {
+      const there = await this.#store.persist(async () => {
         if (seat.ownsLease && lease) return this.#leases.revoke(lease)
         if (seat.unknownIn !== undefined && lease) await this.#shutOut(seat.unknownIn, lease)
-        return this.#delete(name, seat)
+        return this.#store.delete(seat.key)
       })
       this.#copies.get(name)?.remove(seat.fence)
       this.#forget(seat)
@@ -624,26 +603,18 @@ export class EtcdBackend implements Backend {
     }
   }
 
-  /** Delete a key, on a condition. @returns whether it was there @throws EtcdError */
-  async #delete(
-    name: string,
-    { key, fence }: Pick<Place, 'key' | 'fence'>,
-    condition?: Partial<Compare>,
-  ): Promise<boolean> {
-    const deletion: Operation = { delete: { key } }
-    const operation = (): Operation =>
-      condition ? { transaction: { compare: [condition], success: [deletion], failure: [] } } : deletion
-    const { outcome } = await this.#others.ask({ apart: [key.toString()], operation })
-    const there = condition ? outcome.transaction!.succeeded : outcome.delete!.deleted > 0
-    if (there && condition) this.#copies.get(name)?.remove(fence)
-    return there
+  /** Delete a place if a condition is met. @returns whether it was @throws EtcdError */
+  async #delete(name: string, place: Pick<Place, 'key' | 'fence'>, condition: Partial<Compare>): Promise<boolean> {
+    const deleted = await this.#store.deleteIf(place, condition)
+    if (deleted) this.#copies.get(name)?.remove(place.fence)
+    return deleted
   }
 
   /** It stands so much longer, and is nobody's. */
   async #linger(seat: Seat, lingerMs: number): Promise<boolean> {
     const endsAt = this.#clock.now() + lingerMs
     const { name, key, fence, lease, ownsLease } = seat
-    const own = this.#mode === 'observed' ? undefined : await this.#persist(() => this.#leases.own(lingerMs))
+    const own = this.#mode === 'observed' ? undefined : await this.#store.persist(() => this.#leases.own(lingerMs))
     const modRevision = await this.#writeAt(seat, { lingering: true, keptMs: lingerMs }, own)
     if (modRevision === undefined) return false
     this.#forget(seat)
@@ -699,7 +670,7 @@ export class EtcdBackend implements Backend {
     for (const each of this.#lingering) {
       if (each.endsAt > now) continue
       this.#lingering.delete(each)
-      this.#endLater(each.name, () => this.#persist(() => this.#delete(each.name, each, unchanged(each))))
+      this.#endLater(each.name, () => this.#delete(each.name, each, unchanged(each)))
     }
   }
 
@@ -711,49 +682,29 @@ export class EtcdBackend implements Backend {
   }
 
   /** What was not changed for as long as it said is nobody's, where entries have no lease. @returns whether there was any */
-  async #takeOver(
-    name: string,
-    seen: { readonly places?: readonly Place[]; readonly snapshot?: Snapshot },
-  ): Promise<boolean> {
+  async #takeOver(name: string, seen: Pick<Came, 'snapshot' | 'whole'> = {}): Promise<boolean> {
     if (this.#mode !== 'observed') return false
-    const copy = this.#use(name, seen.snapshot)
+    const copy = this.#copies.use(name, seen.whole ? seen.snapshot : undefined)
     try {
       const now = this.#clock.now()
       const stale = copy.holders.filter(({ record, seenAt }) => now - seenAt >= record.keptMs)
-      const ended = await Promise.all(
-        stale.map((place) => this.#persist(() => this.#delete(name, place, unchanged(place)))),
-      )
+      const ended = await Promise.all(stale.map((place) => this.#delete(name, place, unchanged(place))))
       return ended.some(Boolean)
     } finally {
       this.#release(copy)
     }
   }
 
-  // Copies of queues
-
   #copyFor(seat: Seat): Copy {
     if (!seat.copy) {
       this.#unwatched.delete(seat)
-      seat.copy = this.#use(seat.name, aloneAt(seat, this.#clock.now()), true)
+      seat.copy = this.#copies.use(seat.name, aloneAt(seat, this.#clock.now()), true)
     }
     return seat.copy
   }
 
-  #use(name: string, known?: Snapshot, since = false): Copy {
-    let copy = this.#copies.get(name)
-    if (!copy) {
-      copy = new Copy(name, this.#copyParts, this.#eventsOf(name), known, since)
-      this.#copies.set(name, copy)
-    }
-    copy.users += 1
-    return copy
-  }
-
   #release(copy: Copy): void {
-    copy.users -= 1
-    if (copy.users > 0) return
-    copy.idleSince = this.#clock.now()
-    this.#tickAt(copy.idleSince + IDLE_MS)
+    this.#tickAt(this.#copies.release(copy))
   }
 
   #eventsOf(name: string): CopyEvents {
@@ -769,19 +720,6 @@ export class EtcdBackend implements Backend {
       },
       changed: () => this.#wakes.change(name),
     }
-  }
-
-  async #read(name: string): Promise<Snapshot> {
-    const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create }
-    const { outcome, revision } = await this.#others.ask({ apart: [], operation: () => ({ range }) })
-    return snapshotOf(this.#naming, outcome.range!, revision, this.#clock.now())
-  }
-
-  async #peek(name: string): Promise<{ readonly first: number | undefined; readonly count: number }> {
-    const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create, limit: 1, keysOnly: true }
-    const { outcome } = await this.#others.ask({ apart: [], operation: () => ({ range }) })
-    const { kvs, count } = outcome.range!
-    return { first: kvs[0]?.createRevision, count }
   }
 
   // Leases
@@ -828,29 +766,7 @@ export class EtcdBackend implements Backend {
       this.#copyFor(seat)
     }
     for (const { endsAt } of this.#lingering) next = Math.min(next, endsAt)
-    for (const [name, copy] of this.#copies) {
-      if (copy.users > 0) continue
-      if (copy.idleSince + IDLE_MS > now) {
-        next = Math.min(next, copy.idleSince + IDLE_MS)
-        continue
-      }
-      copy.close()
-      this.#copies.delete(name)
-    }
-    this.#tickAt(next)
-  }
-
-  /** Try again what may pass, within the time that a request has. */
-  async #persist<T>(work: () => Promise<T>, wanted: () => boolean = () => true): Promise<T> {
-    const until = this.#clock.now() + PERSIST_MS
-    for (let pauseMs = AGAIN_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, AGAIN_LONGEST_MS)) {
-      try {
-        return await work()
-      } catch (error) {
-        if (!mayPass(error) || !wanted() || this.#closed || this.#clock.now() + pauseMs >= until) throw error
-      }
-      await new Promise<void>((go) => realRuntime.after(pauseMs, go).keepAlive(true))
-    }
+    this.#tickAt(Math.min(next, this.#copies.tidy(now)))
   }
 
   #checkOpen(): void {
@@ -886,6 +802,12 @@ function leftOf({ due }: Seat, startedAt: number): number {
 /** A join of it was sent, in the epoch that its lease has now, and nobody knows what became of it. */
 function notKnown(seat: Seat): void {
   seat.unknownIn = Math.max(seat.unknownIn ?? 0, seat.lease?.epoch ?? 0)
+}
+
+/** What a place is attached to: one of these, or another, of which it is not known how long it lasts. */
+function leaseOf({ lease: id, record }: Place, known: readonly Lease[]): Lease | undefined {
+  if (id === 0n) return undefined
+  return known.find((lease) => lease.id === id) ?? new Lease(id, secondsOf(record.keptMs) * 1000, 0)
 }
 
 function allHeld(standings: readonly (Held | Waiting | undefined)[]): readonly Held[] | undefined {

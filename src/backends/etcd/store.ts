@@ -1,0 +1,102 @@
+/**
+ * What is done to the keys: read, put in, written, deleted; gathered by two lanes, and tried again while it may pass.
+ *
+ * Everything here may be asked for twice: a join finds its key, a key is deleted once, and what is written is written again.
+ */
+import type { ElapsedClock } from '../../elapsed.ts'
+import { realRuntime } from '../../runtime.ts'
+import type { EtcdClient } from './client.ts'
+import type { Place, Snapshot } from './copy.ts'
+import { mayPass } from './errors.ts'
+import { snapshotOf } from './joining.ts'
+import type { Naming } from './keys.ts'
+import type { Answer, Question } from './lane.ts'
+import { Lane } from './lane.ts'
+import type { Leases } from './leases.ts'
+import type { Compare, Operation, PutRequest } from './messages.ts'
+import { BY, ORDER } from './messages.ts'
+import { owned } from './record.ts'
+
+/** What may pass is tried again for this long, within a request. */
+const PERSIST_MS = 4000
+/** The pause before it is tried again grows from the first to the second. */
+const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 400]
+
+export class Store {
+  readonly #naming: Naming
+  readonly #clock: ElapsedClock
+  readonly #joins: Lane
+  /** What frees or keeps: never behind a join that hangs, and without a put it passes when the store is full. */
+  readonly #others: Lane
+  #closed = false
+
+  constructor(client: EtcdClient, naming: Naming, leases: Leases, clock: ElapsedClock) {
+    this.#naming = naming
+    this.#clock = clock
+    this.#joins = new Lane(client, naming, leases)
+    this.#others = new Lane(client, naming, leases)
+  }
+
+  /** One try. @throws EtcdError */
+  join(question: Question): Promise<Answer> {
+    return this.#joins.ask(question)
+  }
+
+  /** All places of a name. @throws EtcdError */
+  async read(name: string): Promise<Snapshot> {
+    const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create }
+    const { outcome, revision } = await this.#ask([], { range })
+    return snapshotOf(this.#naming, outcome.range!, revision, this.#clock.now())
+  }
+
+  /** The ticket of the first place of a name, and how many there are. @throws EtcdError */
+  async peek(name: string): Promise<{ readonly first: number | undefined; readonly count: number }> {
+    const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create, limit: 1, keysOnly: true }
+    const { kvs, count } = (await this.#ask([], { range })).outcome.range!
+    return { first: kvs[0]?.createRevision, count }
+  }
+
+  /** @returns whether it was there @throws EtcdError */
+  async delete(key: Buffer): Promise<boolean> {
+    const { outcome } = await this.#ask([key], { delete: { key } })
+    return outcome.delete!.deleted > 0
+  }
+
+  /** Delete it if a condition is met. @returns whether it was @throws EtcdError */
+  async deleteIf({ key }: Pick<Place, 'key'>, condition: Partial<Compare>): Promise<boolean> {
+    return (await this.#if(key, condition, { delete: { key } })) !== undefined
+  }
+
+  /** Write into a key that is there, and somebody's. @returns at which revision; `undefined`: it is not @throws EtcdError */
+  write(put: Partial<PutRequest> & { readonly key: Buffer }): Promise<number | undefined> {
+    return this.#if(put.key, owned(put.key), { put })
+  }
+
+  /** Try again what may pass, while it is wanted. @throws EtcdError */
+  async persist<T>(work: () => Promise<T>, wanted: () => boolean = () => true): Promise<T> {
+    const until = this.#clock.now() + PERSIST_MS
+    for (let pauseMs = AGAIN_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, AGAIN_LONGEST_MS)) {
+      try {
+        return await work()
+      } catch (error) {
+        if (!mayPass(error) || !wanted() || this.#closed || this.#clock.now() + pauseMs >= until) throw error
+      }
+      await new Promise<void>((go) => realRuntime.after(pauseMs, go).keepAlive(true))
+    }
+  }
+
+  /** Nothing is tried again any more. */
+  close(): void {
+    this.#closed = true
+  }
+
+  async #if(key: Buffer, condition: Partial<Compare>, operation: Operation): Promise<number | undefined> {
+    const transaction = { compare: [condition], success: [operation], failure: [] }
+    const { outcome, revision } = await this.persist(() => this.#ask([key], { transaction }))
+    return outcome.transaction!.succeeded ? revision : undefined
+  }
+
+  #ask(keys: readonly Buffer[], operation: Operation): Promise<Answer> {
+    return this.#others.ask({ apart: keys.map(String), operation: () => operation })
+  }
+}
