@@ -33,7 +33,7 @@ describe.each([
   )
 
   test.each(NAMES)('a search for the beginning of %s finds its keys', (name) => {
-    const letters = [...name]
+    const letters = Array.from(name)
     for (let length = 0; length <= letters.length; length += 1) {
       const ranges = naming.starting(letters.slice(0, length).join(''))
       for (const kind of CLASSES) expect(ranges.some((range) => lies(naming.key(name, kind, 'id'), range))).toBe(true)
