@@ -39,7 +39,7 @@ test.each([
   ['etcd://user@a', 'write user:password@'],
   ['etcd://:secret@a', 'write user:password@'],
   ['etcd://u:p%zz@a', 'no percent-encoding'],
-  ['etcd://a?replicas=1', "and not 'replicas'"],
+  ['etcd://a?replicas=1', 'it knows ?ca=ca.crt&cert=me.crt'],
   ['etcd://a?prefix=a&prefix=b', 'prefix is there twice'],
   ['etcd://a?prefix=%0A', 'without control characters'],
   ['etcd://a?lease=mine', "not 'mine'"],

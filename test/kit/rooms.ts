@@ -38,7 +38,7 @@ type RoomName =
 const inner = ['ground', 'contract', 'seam', 'findings', 'queue', 'quorum', 'core', 'primitives', 'backends'] as const
 
 const rooms: Record<RoomName, Room> = {
-  ground: { files: /^fleeting\.ts$/, imports: [], node: false },
+  ground: { files: /^(fleeting|address)\.ts$/, imports: [], node: false },
   contract: { files: /^backend\.ts$/, imports: [], node: false },
   seam: { files: /^(runtime|elapsed)\.ts$/, imports: [], node: true },
   findings: { files: /^findings\.ts$/, imports: ['contract', 'seam'], node: false },

@@ -1,11 +1,13 @@
 /**
- * The addresses of etcd, taken apart by hand: `URL` knows one host.
+ * The addresses of etcd.
  *
  * `etcd://user:password@a:2379,b:2379,c:2379`, and the same with `etcds:` for TLS. Behind a question mark: `ca`, `cert`, `key`,
  * the files of the authority, and of the client's certificate and its key; `prefix`, what all keys begin with; `lease` and
  * `interop`, as in `EtcdOptions`.
  */
 import { readFileSync } from 'node:fs'
+import type { Wrong } from '../../address.ts'
+import { addressesOf, askedFor, decoded, shown } from '../../address.ts'
 import { BackendError } from '../../backend.ts'
 import type { Security } from './channel.ts'
 import type { ClientOptions } from './client.ts'
@@ -21,30 +23,20 @@ export interface EtcdLocation {
 }
 
 const PORT = 2379
-const KNOWN = ['ca', 'cert', 'key', 'prefix', 'lease', 'interop'] as const
+const KNOWN = { ca: 'ca.crt', cert: 'me.crt', key: 'me.key', prefix: 'shop', lease: 'entry', interop: '1' }
 const FILES: ReadonlySet<string> = new Set(['ca', 'cert', 'key'])
 
 /** @throws BackendError `MISCONFIGURED`; the message never shows a password */
 export function parseEtcdUrl(url: string): EtcdLocation {
-  const shown = url.replace(/\/\/.*@/, '//…@')
-  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown}': ${text}`)
+  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown(url)}': ${text}`)
   const match = /^(etcds?):\/\/(?:([^@]*)@)?([^/?]*)\/?(?:\?(.*))?$/.exec(url)
   if (!match) throw wrong('that is no address of etcd; write etcd://host:2379')
   const [, scheme, credentials, hosts = '', query] = match
-  const decode = (text: string): string => {
-    try {
-      return decodeURIComponent(text)
-    } catch {
-      throw wrong('a % in it is no percent-encoding; write %25 for a percent sign')
-    }
-  }
   const tls = scheme === 'etcds'
-  const endpoints = hosts.split(',').map((text) => {
-    const found = /^(\[[\da-f:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/i.exec(text)
-    if (!found) throw wrong(`'${hosts}' is no list of hosts; write host:port,host:port`)
-    return `${tls ? 'https' : 'http'}://${found[1]}:${found[2] ?? PORT}`
+  const endpoints = addressesOf(hosts, PORT, wrong).map(({ host, port }) => {
+    return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
   })
-  const asked = askedFor(query, wrong, decode)
+  const asked = askedFor(query, KNOWN, wrong)
   const lease = asked.get('lease')
   if (lease !== undefined && lease !== 'process' && lease !== 'entry' && lease !== 'observed')
     throw wrong(`lease is process, entry or observed, not '${lease}'`)
@@ -59,7 +51,7 @@ export function parseEtcdUrl(url: string): EtcdLocation {
   const login =
     credentials === undefined
       ? {}
-      : { user: decode(credentials.slice(0, colon)), password: decode(credentials.slice(colon + 1)) }
+      : { user: decoded(credentials.slice(0, colon), wrong), password: decoded(credentials.slice(colon + 1), wrong) }
   return {
     client: { endpoints, ...login, ...(tls ? { security: securityOf(asked, wrong) } : {}) },
     options: {
@@ -70,24 +62,7 @@ export function parseEtcdUrl(url: string): EtcdLocation {
   }
 }
 
-/** What stands behind the question mark. */
-function askedFor(
-  query: string | undefined,
-  wrong: (text: string) => BackendError,
-  decode: (text: string) => string,
-): ReadonlyMap<string, string> {
-  const asked = new Map<string, string>()
-  for (const pair of query?.split('&') ?? []) {
-    const [key = '', value = ''] = pair.split('=', 2)
-    if (!KNOWN.some((each) => each === key))
-      throw wrong(`it knows ${KNOWN.join(', ')} behind a question mark, and not '${key}'`)
-    if (asked.has(key)) throw wrong(`${key} is there twice`)
-    asked.set(key, decode(value))
-  }
-  return asked
-}
-
-function securityOf(asked: ReadonlyMap<string, string>, wrong: (text: string) => BackendError): Security {
+function securityOf(asked: ReadonlyMap<string, string>, wrong: Wrong): Security {
   const read = (name: 'ca' | 'cert' | 'key'): { [file: string]: Buffer } => {
     const path = asked.get(name)
     if (path === undefined) return {}

@@ -1,16 +1,13 @@
 /**
- * The addresses of Redis, taken apart by hand: `URL` knows one host.
+ * The addresses of Redis.
  *
  * `redis://user:password@host:6379/0`, the same with `rediss:` for TLS and `valkey:`; `redis+unix:///path/to/socket?db=0`;
  * `redis+sentinel://:password@host:26379,host:26379/master-name/0`; `redis+cluster://host:7000,host:7001`. All but the last
  * take `?replicas=1`.
  */
+import type { Address } from '../../address.ts'
+import { addressesOf, askedFor, decoded, shown } from '../../address.ts'
 import { BackendError } from '../../backend.ts'
-
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
 
 export interface Location {
   readonly kind: 'single' | 'unix' | 'sentinel' | 'cluster'
@@ -49,20 +46,13 @@ export const SCHEMES = {
 
 /** @throws BackendError `MISCONFIGURED`; the message never shows a password */
 export function parseRedisUrl(url: string): Location {
-  const shown = url.replace(/\/\/.*@/, '//…@')
-  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown}': ${text}`)
+  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown(url)}': ${text}`)
   const match = /^([a-z+]+):\/\/(?:([^@]*)@)?([^/?]*)(\/[^?]*)?(?:\?(.*))?$/.exec(url)
   const scheme = SCHEMES[(match?.[1] ?? '') as keyof typeof SCHEMES]
   if (!match || !scheme) throw wrong(`that is no address of Redis; write redis://host:6379`)
   const [, , credentials, hosts = '', path = '', query] = match
   const { kind, tls, port } = scheme
-  const decode = (text: string): string => {
-    try {
-      return decodeURIComponent(text)
-    } catch {
-      throw wrong('a % in it is no percent-encoding; write %25 for a percent sign')
-    }
-  }
+  const decode = (text: string): string => decoded(text, wrong)
   const database = (text: string | undefined): number => {
     if (text === undefined || text === '') return 0
     if (!/^\d{1,5}$/.test(text)) throw wrong(`a database is a number, not '${text}'`)
@@ -72,7 +62,7 @@ export function parseRedisUrl(url: string): Location {
   const username = decode(credentials === undefined ? '' : colon < 0 ? credentials : credentials.slice(0, colon))
   const password = decode(credentials === undefined || colon < 0 ? '' : credentials.slice(colon + 1))
   const login = { ...(username === '' ? {} : { username }), ...(password === '' ? {} : { password }) }
-  const asked = askedFor(query, kind === 'unix' ? ['db', 'replicas'] : ['replicas'], wrong)
+  const asked = askedFor(query, kind === 'unix' ? { db: '1', replicas: '1' } : { replicas: '1' }, wrong)
   const replicas = asked.get('replicas')
   if (replicas !== undefined && kind === 'cluster') throw wrong(NO_REPLICAS_IN_A_CLUSTER)
   if (replicas !== undefined && !/^[1-9]\d?$/.test(replicas))
@@ -83,9 +73,8 @@ export function parseRedisUrl(url: string): Location {
     if (path.length < 2) throw wrong('there is no path; write redis+unix:///path/to/socket')
     return { ...common, addresses: [], path: decode(path), database: database(asked.get('db')) }
   }
-  const addresses = hosts.split(',').map((text) => addressOf(text, port) ?? undefined)
-  if (addresses.includes(undefined)) throw wrong(`'${hosts}' is no list of hosts; write host:port,host:port`)
-  const whole = { ...common, addresses: addresses as Address[] }
+  const addresses = addressesOf(hosts, port, wrong)
+  const whole = { ...common, addresses }
   const parts = path.split('/').slice(1).map(decode)
   switch (kind) {
     case 'single':
@@ -103,27 +92,4 @@ export function parseRedisUrl(url: string): Location {
       if (parts.some((part) => part !== '')) throw wrong('a cluster has one database; write nothing behind the hosts')
       return { ...whole, database: 0 }
   }
-}
-
-/** What stands behind the question mark. */
-function askedFor(
-  query: string | undefined,
-  known: readonly string[],
-  wrong: (text: string) => BackendError,
-): ReadonlyMap<string, string> {
-  const asked = new Map<string, string>()
-  for (const pair of query?.split('&') ?? []) {
-    const [key = '', value = ''] = pair.split('=', 2)
-    if (!known.includes(key))
-      throw wrong(`it knows ?${known.map((each) => `${each}=1`).join('&')} and nothing else behind a question mark`)
-    if (asked.has(key)) throw wrong(`${key} is there twice`)
-    asked.set(key, value)
-  }
-  return asked
-}
-
-function addressOf(text: string, port: number): Address | undefined {
-  const match = /^(\[[\da-f:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/i.exec(text)
-  if (!match) return undefined
-  return { host: match[1]!.replaceAll(/[[\]]/g, ''), port: match[2] === undefined ? port : Number(match[2]) }
 }

@@ -1,4 +1,5 @@
 /** `redlock://user:password@a:6379,b:6379,c:6379/0?maxTtlMs=60000&nodeTimeoutMs=300&durable`; with TLS `redlocks://`. */
+import { shown } from '../../address.ts'
 import { BackendError } from '../../backend.ts'
 import type { Location } from '../redis/url.ts'
 import { parseRedisUrl } from '../redis/url.ts'
@@ -11,8 +12,7 @@ export interface RedlockLocation {
 
 /** @throws BackendError `MISCONFIGURED`; the message never shows a password */
 export function parseRedlockUrl(url: string): RedlockLocation {
-  const shown = url.replace(/\/\/.*@/, '//…@')
-  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown}': ${text}`)
+  const wrong = (text: string): BackendError => new BackendError('MISCONFIGURED', `'${shown(url)}': ${text}`)
   const match = /^redlock(s?):\/\/([^@]*@)?([^/?]+)(\/[^?]*)?(?:\?(.*))?$/.exec(url)
   if (!match) throw wrong('that is no address of a quorum; write redlock://a:6379,b:6379,c:6379')
   const [, tls = '', credentials = '', hosts = '', path = '', query] = match
