@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { KILLED, NEXT, START, killed, next, start } from './lib/command.ts'
 import { W4, W7, crowd, death } from './lib/crowd.ts'
+import { ETCD } from './lib/etcd-sheets.ts'
 import { ensurePeers, pinned } from './lib/peers.ts'
 import { QUEUE } from './lib/queue.ts'
 import { QUORUM } from './lib/quorum.ts'
@@ -36,6 +37,7 @@ const all: readonly (readonly [Plan, (setup: Setup) => Promise<Sheet>])[] = [
   [W7, death],
   ...QUEUE,
   ...QUORUM,
+  ...ETCD,
   [START, start],
   [NEXT, next],
   [KILLED, killed],
@@ -55,6 +57,8 @@ if (unknown.length > 0) {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 const directory = mkdtempSync(join(options.dir, 'holdfast-bench-'))
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
+// Servers keep theirs there, too.
+process.env['TMPDIR'] = directory
 
 const setup: Setup = {
   quick: options.quick,

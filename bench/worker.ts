@@ -1,4 +1,4 @@
-/** One process of a benchmark: `worker.ts <contestant> <directory> <socket> <port>`, told what to do by main.ts. */
+/** One process of a benchmark: `worker.ts <contestant> <directory> <socket> <port> <endpoints>`, told what to do by main.ts. */
 import fs from 'node:fs'
 import { subscribe } from 'node:diagnostics_channel'
 import { syncBuiltinESMExports } from 'node:module'
@@ -12,8 +12,9 @@ import { counts } from './lib/counts.ts'
 import { quantile, sum } from './lib/numbers.ts'
 import { now, serve } from './lib/processes.ts'
 
-const [name = '', directory = '', socket = '', port = ''] = process.argv.slice(2)
-const contestant = await CONTESTANTS[name]!({ directory, socket, port: Number(port) })
+const [name = '', directory = '', socket = '', port = '', members = ''] = process.argv.slice(2)
+const endpoints = members.split(',')
+const contestant = await CONTESTANTS[name]!({ directory, socket, port: Number(port), endpoints })
 
 /** Lets timers and sockets have their turn between two batches: a store that answers at once would starve them. */
 const BATCH = 32
@@ -41,6 +42,7 @@ const held = new Map<string, unknown>()
 let crowd: Promise<unknown> | undefined
 let stood: { readonly asked: number; granted: number; left: number }[] = []
 let renewals = 0
+let renewedAt = Number.NaN
 const turns = monitorEventLoopDelay({ resolution: 5 })
 let writes = 0
 
@@ -49,7 +51,7 @@ serve(
     /** W1: one pair after the other, on a name that nobody else wants. */
     async pairs({ warmMs, ms }: Times) {
       const locker = contestant.locker('bench')
-      await warm(warmMs, async (ms) => (await pairsFor(locker, ms)).length)
+      const made = await warm(warmMs, async (ms) => (await pairsFor(locker, ms)).length)
       const { requests } = counts
       const before = process.cpuUsage()
       const took = await pairsFor(locker, ms)
@@ -61,6 +63,7 @@ serve(
         p99: quantile(took, 0.99) * 1e3,
         rate: (took.length / sum(took)) * 1e3,
         cpu: (user + system) / took.length,
+        pairs: made + took.length,
       }
     },
 
@@ -72,26 +75,27 @@ serve(
         if (contestant.burst) return contestant.burst(names)
         return Promise.all(lockers.map(async (locker) => locker.release(await locker.acquire())))
       }
-      await warm(warmMs, async (ms) => (await roundsFor(round, ms)).count * names.length)
+      const made = await warm(warmMs, async (ms) => (await roundsFor(round, ms)).count * names.length)
       const { reads } = counts
       const before = process.cpuUsage()
       const { count, tookMs } = await roundsFor(round, ms)
       const { user, system } = process.cpuUsage(before)
       const pairs = count * names.length
-      return { rate: (pairs / tookMs) * 1e3, cpu: (user + system) / pairs, reads: (counts.reads - reads) / pairs }
+      const cpu = (user + system) / pairs
+      return { rate: (pairs / tookMs) * 1e3, cpu, reads: (counts.reads - reads) / pairs, pairs: made + pairs }
     },
 
     /** W2T: 64 tasks, each on a name of its own, one pair after the other. */
     async ownNames({ warmMs, ms }: Times) {
       const lockers = manyNames().map((each) => contestant.locker(each))
-      await warm(warmMs, (ms) => tasksFor(lockers, ms))
+      const made = await warm(warmMs, (ms) => tasksFor(lockers, ms))
       const { reads } = counts
       const before = process.cpuUsage()
       const start = performance.now()
       const pairs = await tasksFor(lockers, ms)
       const { user, system } = process.cpuUsage(before)
       const rate = (pairs / (performance.now() - start)) * 1e3
-      return { rate, cpu: (user + system) / pairs, reads: (counts.reads - reads) / pairs }
+      return { rate, cpu: (user + system) / pairs, reads: (counts.reads - reads) / pairs, pairs: made + pairs }
     },
 
     /** W3 in one process: so many tasks want one name, again and again. */
@@ -194,6 +198,8 @@ serve(
       return longest
     },
     async keepCrowd({ ttlMs }: { ttlMs: number }) {
+      subscribe('holdfast:renew', () => (renewedAt = now()))
+      renewedAt = now()
       held.set('crowd', await contestant.keep!('crowd', ttlMs))
     },
     /** From now on, count how often this process writes to its store. */
@@ -206,16 +212,19 @@ serve(
       fs.writeSync = counted as typeof writeSync
       syncBuiltinESMExports()
     },
-    usage: () => ({ cpu: process.cpuUsage(), writes, renewals, ...counts }),
+    /** W7: when that was promised last, as far as holdfast tells. */
+    renewedAt: () => (name === 'etcd:' ? renewedAt : Number.NaN),
+    usage: () => ({ cpu: process.cpuUsage(), rss: process.memoryUsage.rss(), writes, renewals, ...counts }),
   },
   () => contestant.close(),
 )
 
-/** Make pairs until they can be measured. `run` makes them for so long and says how many. */
-async function warm(warmMs: number, run: (ms: number) => Promise<number>): Promise<void> {
+/** Make pairs until they can be measured, and say how many were made. `run` makes them for so long and says how many. */
+async function warm(warmMs: number, run: (ms: number) => Promise<number>): Promise<number> {
   const start = performance.now()
   let pairs = await run(warmMs)
   while (pairs < WARM_PAIRS && performance.now() - start < 3 * warmMs) pairs += await run(warmMs / 4)
+  return pairs
 }
 
 /** How long each pair took, in milliseconds. */

@@ -26,6 +26,8 @@ export interface Place {
   readonly socket: string
   /** Of the Redis server, for those who need one. */
   readonly port: number
+  /** Of the members of etcd, for those who need them. */
+  readonly endpoints: readonly string[]
 }
 
 export const peers: NodeJS.Require = createRequire(new URL('../peers/package.json', import.meta.url))

@@ -10,6 +10,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { connect } from 'holdfast'
 import type { Contestant, Place } from './contestant.ts'
 import { holdfast, peers } from './contestant.ts'
+import { ETCD_CONTESTANTS } from './etcd.ts'
 import { REDIS_CONTESTANTS } from './redis.ts'
 
 export const CONTESTANTS: Readonly<Record<string, (place: Place) => Contestant | Promise<Contestant>>> = {
@@ -22,6 +23,7 @@ export const CONTESTANTS: Readonly<Record<string, (place: Place) => Contestant |
   'bare node:sqlite': ({ directory }) => bareSqlite(directory, false),
   'bare node:sqlite, together': ({ directory }) => bareSqlite(directory, true),
   ...REDIS_CONTESTANTS,
+  ...ETCD_CONTESTANTS,
 }
 
 function asyncMutex(): Contestant {

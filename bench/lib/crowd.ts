@@ -1,7 +1,7 @@
 /** W4: what 500 waiters cost while they wait, and how soon they are served. W7: how soon a dead holder has a successor. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { quantile, sum } from './numbers.ts'
-import { now, Worker } from './processes.ts'
+import { now } from './processes.ts'
 import type { Setup } from './setup.ts'
 import { withWorkers } from './setup.ts'
 import type { Plan, Sample } from './sheet.ts'
@@ -117,7 +117,7 @@ function deaths(setup: Setup, name: string, count: number): Promise<Sample> {
   return withWorkers(setup, name, 1, async ([waiter]) => {
     const took: number[] = []
     for (let round = 0; round < count; round += 1) {
-      const victim = await Worker.start('worker.ts', ...waiter!.words)
+      const victim = await waiter!.another()
       await victim.ask('hold')
       const granted = waiter!.ask<number>('hold')
       await sleep(150)

@@ -1,6 +1,7 @@
 /** Processes of the benchmark: started, asked over IPC, and gone when the benchmark is. */
 import type { ChildProcess } from 'node:child_process'
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 
@@ -26,26 +27,37 @@ interface Call {
   readonly reject: (error: Error) => void
 }
 
+interface Message {
+  readonly id: number
+  readonly answer?: unknown
+  readonly error?: string
+}
+
+/** How a process is spoken to. */
+interface Talk {
+  readonly child: ChildProcess
+  send(message: object, failed: (error: Error | null | undefined) => void): void
+  hear(listener: (message: Message) => void): void
+  /** It is not needed any more. */
+  end(): void
+}
+
 export class Worker {
   readonly child: ChildProcess
   readonly exited: Promise<void>
-  /** What it was started with. */
-  readonly words: readonly string[]
+  readonly program: string
+  readonly #words: readonly string[]
+  readonly #talk: Talk
   readonly #ready: Promise<void>
   readonly #calls = new Map<number, Call>()
   #last = 0
   #stderr = ''
 
   private constructor(program: string, words: readonly string[]) {
-    this.words = words
-    const path = fileURLToPath(new URL(`../${program}`, import.meta.url))
-    this.child = adopt(
-      fork(path, words, {
-        execArgv: ['--no-warnings'],
-        serialization: 'advanced',
-        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      }),
-    )
+    this.program = program
+    this.#words = words
+    this.#talk = program.endsWith('.ts') ? ofOurs(program, words) : ofOthers(program, words)
+    this.child = adopt(this.#talk.child)
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     this.exited = new Promise((resolve) => {
       this.child.once('exit', (code, signal) => {
@@ -56,7 +68,7 @@ export class Worker {
       })
     })
     this.#ready = this.#expect(0) as Promise<void>
-    this.child.on('message', ({ id, answer, error }: { id: number; answer: unknown; error?: string }) => {
+    this.#talk.hear(({ id, answer, error }) => {
       const call = this.#calls.get(id)
       this.#calls.delete(id)
       if (error === undefined) call?.resolve(answer)
@@ -64,10 +76,16 @@ export class Worker {
     })
   }
 
+  /** @param program one of the folder `bench`, or the path of one that was built */
   static async start(program: string, ...words: readonly string[]): Promise<Worker> {
     const worker = new Worker(program, words)
     await worker.#ready
     return worker
+  }
+
+  /** One more of its kind. */
+  another(): Promise<Worker> {
+    return Worker.start(this.program, ...this.#words)
   }
 
   ask<T>(job: string, options: object = {}): Promise<T> {
@@ -75,7 +93,7 @@ export class Worker {
     const answer = this.#expect(this.#last)
     const call = this.#calls.get(this.#last)
     // It may have ended meanwhile.
-    this.child.send({ id: this.#last, job, options }, (error) => error && call?.reject(error))
+    this.#talk.send({ id: this.#last, job, options }, (error) => error && call?.reject(error))
     return answer as Promise<T>
   }
 
@@ -86,7 +104,7 @@ export class Worker {
   }
 
   async end(): Promise<void> {
-    if (this.child.connected) this.child.disconnect()
+    this.#talk.end()
     const late = setTimeout(() => this.child.kill('SIGKILL'), 10_000)
     await this.exited
     clearTimeout(late)
@@ -97,6 +115,34 @@ export class Worker {
     // Who ends a worker need not wait for what it was doing.
     answer.catch(() => {})
     return answer
+  }
+}
+
+/** One of our own programs: over IPC. */
+function ofOurs(program: string, words: readonly string[]): Talk {
+  const child = fork(fileURLToPath(new URL(`../${program}`, import.meta.url)), words, {
+    execArgv: ['--no-warnings'],
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  })
+  return {
+    child,
+    send: (message, failed) => child.send(message, failed),
+    hear: (listener) => child.on('message', listener),
+    end: () => child.connected && child.disconnect(),
+  }
+}
+
+/** One in another language: a JSON object a line. */
+function ofOthers(path: string, words: readonly string[]): Talk {
+  const child = spawn(path, words, { stdio: 'pipe' })
+  // Its end is told by `exit`.
+  for (const part of [child, child.stdin]) part.on('error', () => {})
+  return {
+    child,
+    send: (message, failed) => child.stdin.write(`${JSON.stringify(message)}\n`, failed),
+    hear: (listener) => createInterface(child.stdout).on('line', (line) => listener(JSON.parse(line) as Message)),
+    end: () => child.stdin.end(),
   }
 }
 

@@ -1,11 +1,15 @@
 /**
- * One name on a Redis server and many who wait for it: how it is handed over, what waiting costs (W4), and how soon a dead
+ * One name on a server and many who wait for it: how it is handed over, what waiting costs (W4), and how soon a dead
  * holder has a successor (W7). Many names that are kept (W5).
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { value } from './goals.ts'
 import { median, quantile, sum } from './numbers.ts'
-import { now, Worker } from './processes.ts'
+import type { Place } from './contestant.ts'
+import { counted } from './etcd.ts'
+import type { Worker } from './processes.ts'
+import { now } from './processes.ts'
 import { TUNED_PEERS, UNTUNED_PEERS } from './redis.ts'
 import type { Setup } from './setup.ts'
 import { withWorkers } from './setup.ts'
@@ -17,8 +21,8 @@ import { HANDED_OVER } from './speed.ts'
 const CAP_MS = 10_000
 /** So long queues are made to empty, one after the other. */
 const SPENT_MS = 6000
-const KEPT_TTL_MS = 5000
-const KILLED_TTL_MS = 3000
+export const KEPT_TTL_MS = 5000
+export const KILLED_TTL_MS = 3000
 
 const WAITERS = ['redis:', 'redis: node-redis', ...new Set([...TUNED_PEERS, ...UNTUNED_PEERS])]
 const KEEPERS = ['redis:', 'redlock 5', 'redis-semaphore', 'redlock-universal']
@@ -29,21 +33,24 @@ interface Stood {
   readonly left: number
 }
 
-interface Usage {
+export interface Usage {
   readonly cpu: NodeJS.CpuUsage
+  readonly rss: number
   readonly requests: number
   readonly renewals: number
 }
 
-type Run = readonly [Plan, (setup: Setup) => Promise<Sheet>]
+export type Run = readonly [Plan, (setup: Setup) => Promise<Sheet>]
 
 /** A queue of `count` waiters, half of them in each of two processes, empties. */
-function handOver(count: number): Run {
+export function handOver(
+  count: number,
+  own: Pick<Plan, 'id' | 'group' | 'contestants' | 'goals'>,
+  what = own.group as string,
+): Run {
   const plan: Plan = {
-    id: `N${count}`,
-    group: 'redis',
-    title: `redis hand-over: ${count} waiters in two processes, each lets go as soon as it holds`,
-    contestants: WAITERS,
+    ...own,
+    title: `${what} hand-over: ${count} waiters in two processes, each lets go as soon as it holds`,
     columns: [
       { key: 'rate', title: 'hand-overs/s' },
       { key: 'handOver', title: 'hand-over p50 µs' },
@@ -52,12 +59,11 @@ function handOver(count: number): Run {
       { key: 'served', title: 'served within 10 s, %' },
     ],
     cost: ({ rate }) => 1 / rate!,
-    goals: [...HANDED_OVER, { text: 'out of order', value: (sheet) => sheet.values('redis:', 'disorder'), most: 0 }],
   }
   return [plan, (setup) => rounds(plan, setup, setup.repetitions, (name) => drains(setup, name, count))]
 }
 
-async function rounds(
+export async function rounds(
   plan: Plan,
   setup: Setup,
   count: number,
@@ -69,13 +75,13 @@ async function rounds(
 }
 
 function drains(setup: Setup, name: string, count: number): Promise<Sample> {
-  return withWorkers(setup, name, 3, async ([holder, ...waiters]) => {
+  return withWorkers(setup, name, 3, async ([holder, ...waiters], _, place) => {
     const seen: Drain[] = []
     // The first ones make code warm.
     const times = Math.min(40, Math.max(3, Math.ceil(2000 / count)))
     const end = performance.now() + (setup.quick ? SPENT_MS / 2 : SPENT_MS)
     for (let round = 0; round < times && performance.now() < end; round += 1) {
-      const drain = await drained(holder!, waiters, count, 100 + count / 2)
+      const drain = await drained(place, holder!, waiters, count, 100 + count / 2)
       seen.push(drain)
       if (drain.served < count) break
     }
@@ -102,22 +108,22 @@ interface Drain {
 }
 
 /** All stand in line, `idle` passes, the holder lets go, and so does everybody. */
-async function drained(
+export async function drained(
+  place: Place,
   holder: Worker,
   waiters: readonly Worker[],
   count: number,
   idle: number | (() => Promise<void>),
 ): Promise<Drain> {
-  const usages = (): Promise<Usage[]> => Promise.all(waiters.map((worker) => worker.ask<Usage>('usage')))
   await holder.ask('hold')
-  const before = await usages()
+  const before = await requestsOf(place, waiters)
   await Promise.all(waiters.map((worker) => worker.ask('stand', { count: count / waiters.length })))
   await (typeof idle === 'number' ? sleep(idle) : idle())
   const start = now()
   const dropped = holder.ask('drop')
   const stood = await Promise.all(waiters.map((worker) => worker.ask<Stood[]>('turns', { ms: CAP_MS })))
   await dropped
-  const after = await usages()
+  const after = await requestsOf(place, waiters)
   const turns = stood.flat().filter(({ granted }) => granted < Infinity)
   turns.sort((one, other) => one.granted - other.granted)
   const last = turns.at(-1)?.granted ?? start
@@ -125,11 +131,18 @@ async function drained(
     served: turns.length,
     tookMs: turns.length === count ? (last - start) / 1e6 : CAP_MS,
     handOvers: turns.slice(1).map(({ granted }, index) => (granted - turns[index]!.left) / 1e3),
-    requests: sum(after.map((each, index) => each.requests - before[index]!.requests)),
+    requests: after - before,
     disorder: sum(
       stood.map((own) => own.slice(1).filter(({ granted }, index) => granted < own[index]!.granted).length),
     ),
   }
+}
+
+/** How many there were so far: as the servers say where they count them, and else as the processes do. */
+async function requestsOf({ endpoints }: Place, workers: readonly Worker[]): Promise<number> {
+  if (endpoints.length > 0) return (await counted(endpoints)).calls
+  const usages = await Promise.all(workers.map((worker) => worker.ask<Usage>('usage')))
+  return sum(usages.map(({ requests }) => requests))
 }
 
 const W4: Plan = {
@@ -160,11 +173,11 @@ const W4: Plan = {
 
 function idlers(setup: Setup): Promise<Sheet> {
   return rounds(W4, setup, Math.min(3, setup.repetitions), (name) =>
-    withWorkers(setup, name, 3, async ([holder, ...waiters]) => {
+    withWorkers(setup, name, 3, async ([holder, ...waiters], _, place) => {
       const usages = (): Promise<Usage[]> => Promise.all(waiters.map((worker) => worker.ask<Usage>('usage')))
       const watchMs = setup.quick ? 2000 : 4000
       const idle: Sample = { requests: 0, cpu: 0 }
-      const drain = await drained(holder!, waiters, 500, async () => {
+      const drain = await drained(place, holder!, waiters, 500, async () => {
         await sleep(1000)
         const before = await usages()
         await sleep(watchMs)
@@ -260,7 +273,7 @@ function deaths(setup: Setup): Promise<Sheet> {
       const took: number[] = []
       const count = setup.quick ? 3 : 10
       for (let round = 0; round < count; round += 1) {
-        const victim = await Worker.start('worker.ts', ...waiter!.words)
+        const victim = await waiter!.another()
         await victim.ask('keepCrowd', { ttlMs: KILLED_TTL_MS })
         const granted = waiter!.ask<number>('hold')
         await sleep(500 + Math.random() * 1000)
@@ -283,8 +296,18 @@ async function fillWithOthers(port: number): Promise<void> {
   client.disconnect()
 }
 
-function cpuOf({ cpu }: Usage): number {
+/** Microseconds. */
+export function cpuOf({ cpu }: Usage): number {
   return cpu.user + cpu.system
 }
 
-export const QUEUE: readonly Run[] = [...[2, 10, 100, 1000].map(handOver), [W4, idlers], [W5, keepers], [W7, deaths]]
+const goals = [...HANDED_OVER, value('redis:', 'disorder', 'out of order', { most: 0 })]
+
+export const QUEUE: readonly Run[] = [
+  ...[2, 10, 100, 1000].map((count) =>
+    handOver(count, { id: `N${count}`, group: 'redis', contestants: WAITERS, goals }),
+  ),
+  [W4, idlers],
+  [W5, keepers],
+  [W7, deaths],
+]

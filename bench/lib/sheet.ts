@@ -16,7 +16,7 @@ export interface Column {
 
 export interface Plan {
   readonly id: string
-  readonly group: 'memory' | 'file' | 'redis' | 'cli'
+  readonly group: 'memory' | 'file' | 'redis' | 'etcd' | 'cli'
   readonly title: string
   /** The first one is the reference: holdfast, where it takes part. */
   readonly contestants: readonly string[]

@@ -1,6 +1,8 @@
 /** W1, W2, W3, W3T: how long a pair of acquire and release takes, alone, with many names, and where many want one name. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Turn } from '../worker.ts'
+import { counted } from './etcd.ts'
+import { beside, quotients } from './goals.ts'
 import { median, quantile, sum } from './numbers.ts'
 import { now } from './processes.ts'
 import { TUNED_PEERS, UNTUNED_PEERS } from './redis.ts'
@@ -27,20 +29,20 @@ interface Greedy {
   readonly requests: number
 }
 
-const p50 = ({ p50 }: Sample): number => p50!
-const perOperation = ({ rate }: Sample): number => 1 / rate!
+export const p50 = ({ p50 }: Sample): number => p50!
+export const perOperation = ({ rate }: Sample): number => 1 / rate!
 
-const PAIRS = [
+export const PAIRS = [
   { key: 'p50', title: 'p50 µs' },
   { key: 'p99', title: 'p99 µs' },
   { key: 'rate', title: 'pairs/s' },
   { key: 'cpu', title: 'CPU µs' },
 ]
 const RATE = [{ key: 'rate', title: 'pairs/s' }]
-const BURST = [...RATE, { key: 'cpu', title: 'CPU µs' }]
+export const BURST = [...RATE, { key: 'cpu', title: 'CPU µs' }]
 const REDIS_PAIRS = [...PAIRS, { key: 'requests', title: 'requests/pair' }]
 const REDIS_BURST = [...BURST, { key: 'reads', title: 'socket reads/pair' }]
-const CONTENDED = [
+export const CONTENDED = [
   { key: 'rate', title: 'acquisitions/s' },
   { key: 'cpu', title: 'CPU µs' },
   { key: 'handOver', title: 'hand-over p50 µs' },
@@ -70,12 +72,8 @@ const SQLITE_MANY = [...SQLITE, atMostThree('bare node:sqlite, together')]
 type Goals = NonNullable<Plan['goals']>
 
 /** How many times as many a second. */
-const rateBeside = (name: string, other: string, least: number): Goals[number] => ({
-  text: `the rate of \`${name}\` beside ${other}, at least ${least}`,
-  value: (sheet) => quotients(sheet.values(name, 'rate'), sheet.values(other, 'rate')),
-  least,
-  unit: '×',
-})
+const rateBeside = (name: string, other: string, least: number): Goals[number] =>
+  beside(name, other, 'rate', 'the rate', { least })
 
 /** The same beside whoever is quickest in that repetition. */
 const rateBesideBest = (others: readonly string[], what: string, least: number): Goals[number] => ({
@@ -153,10 +151,6 @@ export const HANDED_OVER: Goals = [
   atMost('requests a hand-over', 'requests', 2.2),
 ]
 
-function quotients(some: readonly number[], others: readonly number[]): number[] {
-  return some.map((value, round) => value / others[round]!)
-}
-
 /** One number of several contestants made into one, in each repetition. */
 function each(
   sheet: Sheet,
@@ -168,22 +162,30 @@ function each(
   return all[0]!.map((_, round) => choose(all.map((values) => values[round]!)))
 }
 
-type Measure = (setup: Setup, name: string) => Promise<Sample>
+export type Measure = (setup: Setup, name: string) => Promise<Sample>
 
-const alone =
+export const alone =
   (job: string, options: object = {}): Measure =>
   (setup, name) =>
-    withWorkers(setup, name, 1, ([worker]) => worker!.ask(job, { ...times(setup, 500), ...options }))
+    withWorkers(setup, name, 1, async ([worker], _, { endpoints }) => {
+      const before = await counted(endpoints)
+      const { pairs, ...seen } = await worker!.ask<Sample>(job, { ...times(setup, 500), ...options })
+      if (endpoints.length === 0) return seen
+      const after = await counted(endpoints)
+      const each = (key: 'calls' | 'cpu'): number => (after[key] - before[key]) / pairs!
+      return { ...seen, requests: each('calls'), serverCpu: each('cpu') }
+    })
 
-const together =
+export const together =
   (hold: boolean, think: boolean, processes: number = PROCESSES, tasks: number = TASKS): Measure =>
   (setup, name) =>
-    withWorkers(setup, name, processes, async (workers, broker) => {
+    withWorkers(setup, name, processes, async (workers, broker, { endpoints }) => {
       // Hand-overs are slow, so it takes longer until the compiler has seen enough of them.
       const { warmMs: usual, ms } = times(setup, 1500)
       const warmMs = 2 * usual
       const options = { startAt: now() + 1e8, warmMs, ms, tasks, hold, think }
       const before = sleep(warmMs + 100).then(() => broker?.cpu())
+      const { calls } = await counted(endpoints)
       const answers = await Promise.all(workers.map((worker) => worker.ask<Greedy>('greedy', options)))
       const brokerUs = broker ? (await broker.cpu()) - (await before)! : 0
       const seen = judge(
@@ -192,7 +194,10 @@ const together =
         ms,
       )
       const cpu = (sum(answers.map((each) => each.cpu)) + brokerUs) / ((seen['rate']! * ms) / 1e3)
-      const requests = sum(answers.map((each) => each.requests)) / ((seen['rate']! * ms) / 1e3)
+      const requests =
+        endpoints.length > 0
+          ? ((await counted(endpoints)).calls - calls) / sum(answers.map(({ turns }) => turns.length))
+          : sum(answers.map((each) => each.requests)) / ((seen['rate']! * ms) / 1e3)
       if (name.startsWith('bare')) return { rate: seen['rate']! }
       return { ...seen, cpu, requests: name.endsWith('node-redis') ? Number.NaN : requests }
     })
