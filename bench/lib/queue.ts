@@ -19,6 +19,7 @@ import { HANDED_OVER } from './speed.ts'
 
 /** Whoever is not served by then is not waited for. */
 const CAP_MS = 10_000
+const WARM_WAITERS = 100
 /** So long queues are made to empty, one after the other. */
 const SPENT_MS = 6000
 export const KEPT_TTL_MS = 5000
@@ -42,15 +43,22 @@ export interface Usage {
 
 export type Run = readonly [Plan, (setup: Setup) => Promise<Sheet>]
 
+interface Pace {
+  /** How long all stand in line before it moves. */
+  readonly idleMs: number
+  /** So long, larger queues are emptied first, so that code is warm. */
+  readonly warmMs: number
+}
+
 /** A queue of `count` waiters, half of them in each of two processes, empties. */
 export function handOver(
   count: number,
   own: Pick<Plan, 'id' | 'group' | 'contestants' | 'goals'>,
-  what = own.group as string,
+  { where = '', ...pace }: { readonly where?: string } & Partial<Pace> = {},
 ): Run {
   const plan: Plan = {
     ...own,
-    title: `${what} hand-over: ${count} waiters in two processes, each lets go as soon as it holds`,
+    title: `${own.group} hand-over${where}: ${count} waiters in two processes, each lets go as soon as it holds`,
     columns: [
       { key: 'rate', title: 'hand-overs/s' },
       { key: 'handOver', title: 'hand-over p50 µs' },
@@ -60,7 +68,7 @@ export function handOver(
     ],
     cost: ({ rate }) => 1 / rate!,
   }
-  return [plan, (setup) => rounds(plan, setup, setup.repetitions, (name) => drains(setup, name, count))]
+  return [plan, (setup) => rounds(plan, setup, setup.repetitions, (name) => drains(setup, name, count, pace))]
 }
 
 export async function rounds(
@@ -74,14 +82,21 @@ export async function rounds(
   return sheet
 }
 
-function drains(setup: Setup, name: string, count: number): Promise<Sample> {
+function drains(
+  setup: Setup,
+  name: string,
+  count: number,
+  { idleMs = 100 + count / 2, warmMs = 0 }: Partial<Pace>,
+): Promise<Sample> {
   return withWorkers(setup, name, 3, async ([holder, ...waiters], _, place) => {
+    for (const end = performance.now() + warmMs; performance.now() < end;)
+      await drained(place, holder!, waiters, WARM_WAITERS, idleMs)
     const seen: Drain[] = []
     // The first ones make code warm.
     const times = Math.min(40, Math.max(3, Math.ceil(2000 / count)))
     const end = performance.now() + (setup.quick ? SPENT_MS / 2 : SPENT_MS)
     for (let round = 0; round < times && performance.now() < end; round += 1) {
-      const drain = await drained(place, holder!, waiters, count, 100 + count / 2)
+      const drain = await drained(place, holder!, waiters, count, idleMs)
       seen.push(drain)
       if (drain.served < count) break
     }
