@@ -128,16 +128,14 @@ function crowded(setup: Setup, name: string, processes: number, count: number): 
     await drained(place, holder!, waiters, count, 1000)
     const empty = await servers()
     const drain = await drained(place, holder!, waiters, count, async () => {
-      await sleep(1000)
-      const stood = (await servers()).calls - empty.calls
-      await sleep(1000)
+      await sleep(2000)
       const [before, own] = [await servers(), await usages()]
       await sleep(watchMs)
       const after = await usages()
       full = await servers()
       const cpuUs = sum(after.map((usage, index) => cpuOf(usage) - cpuOf(own[index]!)))
       idle = {
-        stood: stood / count,
+        stood: (before.calls - empty.calls) / count,
         idleCalls: ((full.calls - before.calls) / watchMs) * 1e3,
         idleCpu: (full.cpu - before.cpu) / 10 / watchMs,
         clientCpu: cpuUs / 10 / watchMs,
@@ -175,6 +173,7 @@ const W5: Plan = {
     { key: 'cpu', title: 'client CPU µs a renewal' },
     { key: 'clientCpu', title: 'client CPU %' },
     { key: 'serverCpu', title: 'CPU % of etcd' },
+    { key: 'rss', title: 'MB of etcd' },
     { key: 'keepAlives', title: 'keep-alive messages/s' },
     { key: 'anInterval', title: 'messages an interval' },
     { key: 'bytes', title: 'heap bytes a lease' },
@@ -209,6 +208,7 @@ function keepers(setup: Setup): Promise<Sheet> {
         cpu: cpuUs / renewals,
         clientCpu: cpuUs / 10 / watchMs,
         serverCpu: (after.cpu - before.cpu) / 10 / watchMs,
+        rss: after.rss / 1e6,
         keepAlives: keepAlives / (watchMs / 1e3),
         anInterval: keepAlives / (renewals / names),
         bytes,
