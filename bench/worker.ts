@@ -173,6 +173,8 @@ serve(
         await released
       })
       crowd = Promise.all(waiters)
+      // `turns` tells what went wrong.
+      crowd.catch(() => {})
     },
     /** When each was served, in the order in which they asked; `Infinity`: not within `ms`. */
     async turns({ ms }: { ms: number }) {
