@@ -1,6 +1,6 @@
 /** A worker process that visits two registers under the lock `a`, and the wire that it speaks through. */
 import type { AcquireOptions, LeaseState } from '../../src/index.ts'
-import type { Proxy } from './proxy.ts'
+import type { Wire } from './proxy.ts'
 import type { Round, Rounds } from './worker.ts'
 import type { Worker } from './workers.ts'
 import { eventually } from './workers.ts'
@@ -12,12 +12,12 @@ export type Waiters = () => Promise<readonly (number | undefined)[]>
 
 export class Hand {
   readonly worker: Worker
-  readonly wire: Proxy
+  readonly wire: Wire
   readonly #rounds: Rounds
   readonly #waiters: Waiters
   #working: Promise<string[]> | undefined
 
-  constructor(worker: Worker, wire: Proxy, registers: string, waiters: Waiters) {
+  constructor(worker: Worker, wire: Wire, registers: string, waiters: Waiters) {
     this.worker = worker
     this.wire = wire
     this.#rounds = { name: NAME, registers }

@@ -1,23 +1,14 @@
 /**
- * A Redis server, worker processes with a wire each, two registers, a nemesis; and in the end a verdict: the checkers over
- * the whole history, and nothing left over.
- *
- * `HOLDFAST_REDIS_CLIENT` (`ioredis5`, `redis`, `redis5`) has the workers hand in a client instead of a URL;
- * `HOLDFAST_REDIS_TOPOLOGY` (`sentinel`, `cluster`) puts the server behind sentinels, or makes it a cluster of one node.
+ * A coordinator, worker processes with a wire each, two registers, a nemesis; and in the end a verdict: the checkers over the
+ * whole history, and nothing left over. What belongs to one kind of coordinator is in `redis-scene.ts` and `etcd-scene.ts`.
  */
-import { Redis } from 'ioredis'
 import { test as base, expect } from 'vitest'
 import type { ConnectOptions, Locks } from '../../src/index.ts'
-import { connect } from '../../src/index.ts'
 import { check } from '../../src/verify/checkers/index.ts'
 import type { Event, History, Residue } from '../../src/verify/history.ts'
 import { Hand, NAME } from './hand.ts'
-import { Nemesis } from './nemesis.ts'
-import { Proxy } from './proxy.ts'
-import type { Topology } from './redis-groups.ts'
-import { behindSentinel, clusterOfOne } from './redis-groups.ts'
-import type { ServerSetting } from './redis.ts'
-import { RedisServer } from './redis.ts'
+import type { Nemesis } from './nemesis.ts'
+import type { Wire } from './proxy.ts'
 import { Registers } from './registers.ts'
 import { machineNow } from './worker.ts'
 import type { WorkerOptions } from './workers.ts'
@@ -33,26 +24,6 @@ const BOUNDS = {
   leaveMs: 5000,
 } as const
 
-/** For a test that must be skipped. */
-export const NO_WIRE = 'behind sentinels and in a cluster there is no wire of ours on the way'
-
-/** A name that nobody uses is forgotten after this; with some for rounding. */
-const FORGOTTEN_MS = 121_000
-
-export interface SceneOptions extends Omit<ConnectOptions, 'runtime'> {
-  /** Of the server. */
-  readonly server?: readonly string[]
-  readonly serverEnv?: NodeJS.ProcessEnv
-  readonly serverDirectory?: string
-  /** Servers that the test has started, and the URL that leads to them; by no wire of ours. */
-  readonly at?: Place
-}
-
-interface Place {
-  readonly server: RedisServer
-  readonly url: string
-}
-
 export interface Verdict {
   readonly history: History
   /** How often two believed at once; where nothing promises the opposite. */
@@ -61,41 +32,46 @@ export interface Verdict {
   readonly lostUpdates: number
 }
 
-export class Scene {
+/** How a hand finds the coordinator. */
+export interface Line {
+  readonly wire: Wire
+  readonly worker: WorkerOptions
+}
+
+export abstract class Scene<N extends Nemesis = Nemesis> {
   readonly #hands: Hand[] = []
-  readonly #options: SceneOptions
+  readonly #connect: Omit<ConnectOptions, 'runtime'>
   readonly #endings: (() => unknown)[] = []
-  #server!: RedisServer
-  /** Of all hands, if it is no wire of ours that they speak through. */
-  #url: string | undefined
-  #admin!: Redis
-  #locks!: Locks
   #registers!: Registers
   #crew!: Crew
-  #nemesis!: Nemesis
 
-  constructor(options: SceneOptions) {
-    this.#options = options
+  constructor(connect: Omit<ConnectOptions, 'runtime'>) {
+    this.#connect = connect
   }
 
+  /** Straight at the coordinator, for those who look. */
+  abstract get locks(): Locks
+  abstract get nemesis(): N
+
+  /** Start the coordinator. */
+  protected abstract start(): Promise<void>
+  /** A new wire, and who speaks through it. */
+  protected abstract lay(): Promise<Line>
+  /**
+   * What the coordinator keeps for those who have left: how many connections and subscriptions. What it remembers beside
+   * must be forgotten in time.
+   */
+  protected abstract kept(rememberedMs: number | undefined): Promise<number>
+
+  /** Whatever must come after the last one for the dead to be forgotten. */
+  protected async tidied(): Promise<void> {}
+
   async set(count: number): Promise<void> {
-    const { server: words = [], serverEnv = {}, serverDirectory, at, ...connectOptions } = this.#options
-    if (at) {
-      this.#server = at.server
-      this.#url = at.url
-    } else {
-      const directory = serverDirectory === undefined ? {} : { directory: serverDirectory }
-      const { server, url, end } = await start({ env: serverEnv, ...directory }, words)
-      this.#endings.push(end)
-      this.#server = server
-      this.#url = url
-    }
-    this.#look()
-    this.#crew = new Crew('', { requestTimeout: '3s', ...connectOptions })
-    this.#endings.push(() => this.#crew.end())
+    await this.start()
+    this.#crew = new Crew('', { requestTimeout: '3s', ...this.#connect })
+    this.endWith(() => this.#crew.end())
     this.#registers = await Registers.start(this.#crew.directory)
-    this.#endings.push(() => this.#registers.end())
-    this.#nemesis = new Nemesis(this.#server, this.#admin, this.#hands)
+    this.endWith(() => this.#registers.end())
     await Promise.all(Array.from({ length: count }, () => this.hire()))
     this.#hands.sort((one, other) => (one.worker.name < other.worker.name ? -1 : 1))
   }
@@ -105,51 +81,16 @@ export class Scene {
     return this.#hands as [Hand, Hand, Hand, Hand]
   }
 
-  get server(): RedisServer {
-    return this.#server
-  }
-
-  get admin(): Redis {
-    return this.#admin
-  }
-
-  /** Straight at the server, for those who look. */
-  get locks(): Locks {
-    return this.#locks
-  }
-
-  get nemesis(): Nemesis {
-    return this.#nemesis
-  }
-
   get registers(): Registers {
     return this.#registers
   }
 
-  /** Whether what is done to a wire is felt. */
-  get wired(): boolean {
-    return this.#url === undefined
-  }
-
-  /** From now on another server is the one, for the hands and for those who look. */
-  async leadTo(server: RedisServer): Promise<void> {
-    for (const { wire } of this.#hands) wire.leadTo(server.port)
-    this.#admin.disconnect()
-    await this.#locks.close()
-    this.#server = server
-    this.#look()
-    this.#nemesis.turnTo(server, this.#admin)
-  }
-
   async hire(options: WorkerOptions = {}): Promise<Hand> {
-    const wire = await Proxy.start(this.#server.port)
+    const { wire, worker: own } = await this.lay()
     this.#endings.unshift(() => wire.end())
-    const client = process.env['HOLDFAST_REDIS_CLIENT']
-    const url = this.#url ?? `redis://127.0.0.1:${wire.port}`
-    const own = { url, ...(client === undefined ? {} : { client }) }
     const worker = await this.#crew.start({ ...own, ...options })
     const waiters = async (): Promise<(number | undefined)[]> =>
-      (await this.#locks.inspect(NAME))?.waiters.map(({ who }) => who.pid) ?? []
+      (await this.locks.inspect(NAME))?.waiters.map(({ who }) => who.pid) ?? []
     // Whatever a test limits, it is not the time that a process takes to load its client and to connect.
     const warm = (): Promise<true> => worker.do(({ locks }) => locks.run('warm', () => true as const))
     await eventually(() => warm().catch(() => false), 'a connection')
@@ -158,18 +99,18 @@ export class Scene {
     return hand
   }
 
-  /** The fence of whoever holds, as the server says. */
+  /** The fence of whoever holds, as the coordinator says. */
   async holder(): Promise<number | undefined> {
-    const [holder] = (await this.#locks.inspect(NAME))?.holders ?? []
+    const [holder] = (await this.locks.inspect(NAME))?.holders ?? []
     return holder && Number(holder.fence)
   }
 
   /** All is well again, and everybody who works gets on with it. */
   async recovers(): Promise<void> {
-    this.#nemesis.heal()
+    await this.nemesis.heal()
     const busy = this.#hands.filter((hand) => hand.busy)
     await Promise.all(busy.map((hand) => hand.writes()))
-    this.#nemesis.healed()
+    this.nemesis.healed()
     await Promise.all(busy.map((hand) => hand.writes()))
   }
 
@@ -177,19 +118,19 @@ export class Scene {
    * Everybody rests and leaves; then what the checkers say of the history, which must be nothing.
    *
    * @param overlaps `'counted'`: a fault broke an assumption, so two may have believed at once; all the rest must be right
-   * @param forgottenMs how long a name may be remembered that nobody uses
+   * @param rememberedMs how long the coordinator may remember what nobody uses
    */
-  async verdict(overlaps: 'none' | 'counted' = 'none', forgottenMs = FORGOTTEN_MS): Promise<Verdict> {
+  async verdict(overlaps: 'none' | 'counted' = 'none', rememberedMs?: number): Promise<Verdict> {
     const alive = this.#hands.filter((hand) => hand.alive)
     await Promise.all(alive.map((hand) => hand.rests()))
     const left = await Promise.all(alive.map((hand) => hand.worker.letGo()))
     expect(left.flatMap(({ warnings }) => warnings)).toEqual([])
     const residue = await this.#residue(
       left.reduce((sum, { timers }) => sum + timers, 0),
-      forgottenMs,
+      rememberedMs,
     )
     await Promise.all(alive.map((hand) => hand.worker.leave()))
-    const events: readonly Event[] = [...this.#registers.events, ...this.#nemesis.events, residue]
+    const events: readonly Event[] = [...this.#registers.events, ...this.nemesis.events, residue]
     const history = this.#crew.history(events)
     const violations = check(history, BOUNDS)
     const isOverlap = ({ checker }: { readonly checker: string }): boolean =>
@@ -208,72 +149,46 @@ export class Scene {
     for (const end of this.#endings.splice(0).toReversed()) await end()
   }
 
-  #look(): void {
-    const admin = new Redis(this.#server.port, { maxRetriesPerRequest: null })
-    admin.on('error', () => {})
-    const locks = connect(this.#url?.startsWith('redis+cluster') ? this.#url : this.#server.url)
-    this.#endings.push(() => admin.disconnect())
-    this.#endings.push(() => locks.close())
-    this.#admin = admin
-    this.#locks = locks
+  /** What ends with the scene, before what was there already. */
+  protected endWith(end: () => unknown): void {
+    this.#endings.push(end)
   }
 
-  /** What the server still knows when all have left and the longest lease has ended. */
-  async #residue(timers: number, forgottenMs: number): Promise<Residue> {
+  /** What the coordinator still knows when all have left. */
+  async #residue(timers: number, rememberedMs: number | undefined): Promise<Residue> {
     let entries = NaN
     const queues = async (): Promise<number> => {
       let count = 0
-      for await (const { holders, waiters } of this.#locks.list()) count += holders.length + waiters.length
+      for await (const { holders, waiters } of this.locks.list()) count += holders.length + waiters.length
       return (entries = count)
     }
+    await this.tidied()
     await eventually(async () => (await queues()) === 0, 'an empty queue')
-    await this.#locks.close()
+    await this.locks.close()
     let subscriptions = NaN
-    const others = async (): Promise<number> => {
-      const channels = (await this.#admin.call('PUBSUB', 'CHANNELS')) as string[]
-      const clients = (await this.#admin.call('CLIENT', 'LIST')) as string
-      // Neither is the one that asks, nor what replicas, sentinels and other nodes keep.
-      const users = clients.split('\n').filter((line) => / flags=[NP] /.test(line) && !/ name=sentinel-/.test(line))
-      return (subscriptions = channels.filter((each) => each.startsWith('holdfast')).length + users.length - 1)
-    }
+    const others = async (): Promise<number> => (subscriptions = await this.kept(rememberedMs))
     await eventually(async () => (await others()) === 0, 'the end of all connections')
-    for (const key of await this.#admin.keys('holdfast:*')) {
-      const leftMs = await this.#admin.pttl(key)
-      expect(leftMs, key).toBeGreaterThan(0)
-      expect(leftMs, key).toBeLessThanOrEqual(forgottenMs)
-    }
     return { kind: 'residue', process: 'test', at: machineNow(), entries, timers, subscriptions }
   }
 }
 
-/** The server, and how the hands find it, if not by a wire of ours. */
-async function start(
-  setting: ServerSetting,
-  words: readonly string[],
-): Promise<Omit<Topology, 'url'> & { readonly url?: string }> {
-  switch (process.env['HOLDFAST_REDIS_TOPOLOGY']) {
-    case 'cluster':
-      return clusterOfOne(setting, ...words)
-    case 'sentinel':
-      return behindSentinel(setting, ...words)
-    default: {
-      const server = await RedisServer.startWith(setting, ...words)
-      return { server, end: () => server.end() }
-    }
-  }
-}
+/** What a test that has scenes says: `scene(3, { ttl: '1s' })` sets one with three hands. */
+export type SetScene<S, O> = (hands: number, options?: O) => Promise<S>
 
-/** A test with scenes: `scene(3, { ttl: '1s' })` sets one with three hands. */
-export const test = base.extend<{ scene: (hands: number, options?: SceneOptions) => Promise<Scene> }>({
-  // oxlint-disable-next-line no-empty-pattern -- what a fixture needs is read from this pattern
-  scene: async ({}, use) => {
-    const scenes: Scene[] = []
-    await use(async (hands, options = {}) => {
-      const scene = new Scene(options)
-      scenes.push(scene)
-      await scene.set(hands)
-      return scene
-    })
-    for (const scene of scenes) await scene.end()
-  },
-})
+/** A test with scenes of one kind. */
+// oxlint-disable-next-line typescript/explicit-function-return-type -- it is what vitest makes of it
+export function testWith<S extends Scene, O extends object>(make: (options: O | Record<never, never>) => S) {
+  return base.extend<{ scene: SetScene<S, O> }>({
+    // oxlint-disable-next-line no-empty-pattern -- what a fixture needs is read from this pattern
+    scene: async ({}, use) => {
+      const scenes: S[] = []
+      await use(async (hands, options = {} as O) => {
+        const scene = make(options)
+        scenes.push(scene)
+        await scene.set(hands)
+        return scene
+      })
+      for (const scene of scenes) await scene.end()
+    },
+  })
+}

@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest'
 import { Proxy } from '../../kit/proxy.ts'
 import { RedisServer } from '../../kit/redis.ts'
 import { SentinelGroup } from '../../kit/redis-groups.ts'
-import { test } from '../../kit/scene.ts'
+import { test } from '../../kit/redis-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 import { forgotten } from './forgotten.ts'
 

@@ -1,11 +1,11 @@
 import { expect } from 'vitest'
-import type { Scene } from '../../kit/scene.ts'
+import type { RedisScene } from '../../kit/redis-scene.ts'
 
 /**
  * A holder of which the server knows nothing any more, beside another that it has let in: they overlap, it is told at its next
  * renewal, and fences and fenced data are right. Its ttl must be long: the other one comes before that renewal.
  */
-export async function forgotten(set: Scene, forget: () => unknown): Promise<void> {
+export async function forgotten(set: RedisScene, forget: () => unknown): Promise<void> {
   const [holder, other] = set.hands
   const fence = await holder.enters()
   await forget()

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import type { Granted, History } from '../../../src/verify/history.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
-import { NO_WIRE, test } from '../../kit/scene.ts'
+import { NO_WIRE, test } from '../../kit/redis-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 
 /** `HOLDFAST_LONG=1` runs ten times as much of what is random. */

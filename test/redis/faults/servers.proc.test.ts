@@ -8,8 +8,8 @@ import { describe, expect, vi } from 'vitest'
 import { seeded } from '../../file/kit/seed.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import type { Hand } from '../../kit/hand.ts'
-import type { Scene } from '../../kit/scene.ts'
-import { test } from '../../kit/scene.ts'
+import type { RedisScene } from '../../kit/redis-scene.ts'
+import { test } from '../../kit/redis-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 import { forgotten } from './forgotten.ts'
 
@@ -21,8 +21,8 @@ const HEAD = 'holdfast:{lock:a}'
 
 describe.concurrent('servers', () => {
   test.for([
-    ['17 a server is frozen', async (set: Scene) => set.nemesis.freeze(), (set: Scene) => set.nemesis.thaw()],
-    ['18 a server lets nobody write', (set: Scene) => set.nemesis.pauseWrites(3000), () => {}],
+    ['17 a server is frozen', async (set: RedisScene) => set.nemesis.freeze(), (set: RedisScene) => set.nemesis.thaw()],
+    ['18 a server lets nobody write', (set: RedisScene) => set.nemesis.pauseWrites(3000), () => {}],
   ] as const)('%s for longer than a lease: nobody believes its late answers', async ([, begin, end], { scene }) => {
     const set = await scene(3, { ttl: '1500ms', requestTimeout: '10s' })
     const [holder, waiter, asker] = set.hands
@@ -248,10 +248,10 @@ describe.concurrent('servers', () => {
 
 const WAYS = ['up', 'down', 'both'] as const
 
-type Trouble = (set: Scene, victims: readonly Hand[], random: () => number) => unknown
+type Trouble = (set: RedisScene, victims: readonly Hand[], random: () => number) => unknown
 
 /** Of each victim, at the same time. */
-function each(trouble: (set: Scene, victim: Hand, random: () => number) => unknown): Trouble {
+function each(trouble: (set: RedisScene, victim: Hand, random: () => number) => unknown): Trouble {
   return (set, victims, random) => Promise.all(victims.map((victim) => trouble(set, victim, random)))
 }
 

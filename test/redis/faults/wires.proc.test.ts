@@ -1,7 +1,7 @@
 /** Faults on the way to the server. The numbers are those of docs/evidence/redis-faults.md. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
-import { test } from '../../kit/scene.ts'
+import { test } from '../../kit/redis-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 
 /** How late a grant may be on a busy machine. */
