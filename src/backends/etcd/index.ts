@@ -399,14 +399,20 @@ export class EtcdBackend implements Backend {
     seat.record = record
     seat.lease = lease
     seat.state = 'standing'
-    // If nobody can say how long it is, it is as long as was known before.
-    if (lease && !this.#leases.isFresh(lease)) await this.#leases.beat(lease).catch(() => {})
-    this.#promise(seat, startedAt, holds ? seat.entry.ttlMs : waitMsOf(seat.entry))
+    const keptMs = holds ? seat.entry.ttlMs : waitMsOf(seat.entry)
+    // First, for what has no time yet would be swept away while the lease is kept alive.
+    this.#promise(seat, startedAt, keptMs)
+    if (lease && !this.#leases.isFresh(lease)) {
+      // If nobody can say how long it is, it is as long as was known before.
+      await this.#leases.beat(lease).catch(() => {})
+      if (seat.state !== 'standing') return endedMeanwhile(seat, ahead)
+      this.#promise(seat, startedAt, keptMs)
+    }
     if (!holds || this.#copies.get(seat.name)) {
       const copy = (seat.copy ??= this.#copies.use(seat.name, whole ? snapshot : undefined))
       // It may have heard of more than the answer says.
       if (copy.standing && copy.knows(fence + 1))
-        return (await this.#whereIs(seat, startedAt)) ?? Promise.reject(goneAtOnce())
+        return (await this.#whereIs(seat, startedAt)) ?? endedMeanwhile(seat, ahead)
       return standing(seat, startedAt, ahead, this.#retryAfter(copy, ahead))
     }
     this.#unwatched.set(seat, this.#clock.now() + WATCHED_FROM_MS)
@@ -823,6 +829,9 @@ function misconfigured(text: string): BackendError {
   return new BackendError('MISCONFIGURED', text)
 }
 
-function goneAtOnce(): EtcdError {
-  return new EtcdError(GRPC.unavailable, 'etcd: it was removed before its join was answered')
+/** It came in, and was ended before that was answered: who waits hears so from the next renewal, and comes again. */
+function endedMeanwhile({ state, entry, fence }: Seat, ahead: number): Waiting {
+  if (state === 'over' && entry.wait)
+    return { state: 'waiting', fence: BigInt(fence), ttlMs: 0, ahead, retryAfterMs: 0 }
+  throw new EtcdError(GRPC.unavailable, 'etcd: it was ended before its join was answered')
 }
