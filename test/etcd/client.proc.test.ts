@@ -247,7 +247,7 @@ describe('certificates', () => {
   let secured: Etcd
   beforeAll(async () => {
     certify(directory)
-    secured = await Etcd.start(1, directory)
+    secured = await Etcd.start(1, { certificates: directory })
   })
   afterAll(async () => {
     await secured.end()

@@ -47,7 +47,7 @@ function levels(findings: Awaited<ReturnType<Locks['diagnose']>>, level: string)
 
 /** A cluster of one whose users are on, with the rights that the page of the backend names. */
 async function withUsers(): Promise<{ host: string; etcdctl: (...words: string[]) => Promise<unknown> }> {
-  const etcd = await Etcd.start(1, undefined, ['--auth-token-ttl', String(TOKEN_S)])
+  const etcd = await Etcd.start(1, { words: ['--auth-token-ttl', String(TOKEN_S)] })
   onTestFinished(() => etcd.end())
   const host = etcd.endpoints[0]!.replace('http://', '')
   const env = { ...process.env, ETCDCTL_API: '3' }
@@ -128,7 +128,7 @@ describe('certificates', () => {
     const directory = mkdtempSync(join(tmpdir(), 'holdfast-etcd-ways-'))
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
     certify(directory)
-    const etcd = await Etcd.start(1, directory)
+    const etcd = await Etcd.start(1, { certificates: directory })
     onTestFinished(() => etcd.end())
     const host = etcd.endpoints[0]!.replace('https://', '')
     const file = (name: string): string => encodeURIComponent(join(directory, name))
@@ -162,7 +162,7 @@ describe('diagnose', () => {
   })
 
   test('one member, an old version, and a store that is full', async () => {
-    const etcd = await Etcd.start(1, undefined, ['--quota-backend-bytes', String(64 * 1024)])
+    const etcd = await Etcd.start(1, { words: ['--quota-backend-bytes', String(64 * 1024)] })
     onTestFinished(() => etcd.end())
     const host = etcd.endpoints[0]!.replace('http://', '')
     const locks = locksAt(`etcd://${host}`)

@@ -16,17 +16,37 @@ const STARTS_MS = 20_000
 /** How often to look for other ports when somebody else was quicker. */
 const PORTS_TRIED = 5
 
+/** Should this process die in the middle of a test, no server stays behind. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const member of running) member.kill('SIGKILL')
+})
+
+export interface EtcdSetting {
+  /** Where those of `certify` are: then everybody needs one. */
+  readonly certificates?: string | undefined
+  /** More words for each member. */
+  readonly words?: readonly string[]
+  /** Beside what there is: for clocks that a test turns. */
+  readonly env?: NodeJS.ProcessEnv
+  /** Where they write, each in a directory of its own. */
+  readonly within?: string
+}
+
 export class EtcdMember {
   readonly port: number
   readonly #scheme: string
   readonly #words: readonly string[]
+  readonly #env: NodeJS.ProcessEnv
   readonly #directory: string
   #process: ChildProcess | undefined
+  #ended = false
 
-  constructor(port: number, scheme: string, words: readonly string[], directory: string) {
+  constructor(port: number, scheme: string, words: readonly string[], env: NodeJS.ProcessEnv, directory: string) {
     this.port = port
     this.#scheme = scheme
     this.#words = words
+    this.#env = env
     this.#directory = directory
   }
 
@@ -34,12 +54,13 @@ export class EtcdMember {
     return `${this.#scheme}://127.0.0.1:${this.port}`
   }
 
+  /** Start it, or start it again with what is on its disk. */
   launch(): void {
-    const member = spawn('etcd', this.#words, { stdio: ['ignore', 'ignore', 'ignore'] })
-    // Should this process die in the middle of a test, no server stays behind.
-    const endIt = (): void => void member.kill('SIGKILL')
-    process.once('exit', endIt)
-    member.once('exit', () => process.off('exit', endIt))
+    if (this.#ended) return
+    const env = { ...process.env, ...this.#env }
+    const member = spawn('etcd', this.#words, { stdio: ['ignore', 'ignore', 'ignore'], env })
+    running.add(member)
+    member.once('exit', () => running.delete(member))
     this.#process = member
   }
 
@@ -93,6 +114,7 @@ export class EtcdMember {
   }
 
   async end(): Promise<void> {
+    this.#ended = true
     await this.kill()
     rmSync(this.#directory, { recursive: true, force: true })
   }
@@ -113,13 +135,9 @@ export class Etcd {
     this.members = members
   }
 
-  /**
-   * @param certificates where those of `certify` are: then everybody needs one
-   * @param more what else each member is told
-   */
-  static async start(count: 1 | 3 = 1, certificates?: string, more: readonly string[] = []): Promise<Etcd> {
+  static async start(count: 1 | 3 = 1, setting: EtcdSetting = {}): Promise<Etcd> {
     for (let tried = 1; ; tried += 1) {
-      const etcd = await Etcd.#launch(count, certificates, more)
+      const etcd = await Etcd.#launch(count, setting)
       try {
         await etcd.stands()
         return etcd
@@ -130,13 +148,14 @@ export class Etcd {
     }
   }
 
-  static async #launch(count: 1 | 3, certificates: string | undefined, more: readonly string[]): Promise<Etcd> {
+  static async #launch(count: 1 | 3, setting: EtcdSetting): Promise<Etcd> {
+    const { certificates, words: more = [], env = {}, within = tmpdir() } = setting
     const places = await Promise.all(
       Array.from({ length: count }, async (_, index) => ({
         name: `m${index + 1}`,
         port: await freePort(),
         peer: `http://127.0.0.1:${await freePort()}`,
-        directory: mkdtempSync(join(tmpdir(), 'holdfast-etcd-')),
+        directory: mkdtempSync(join(within, 'holdfast-etcd-')),
       })),
     )
     const cluster = places.map(({ name, peer }) => `${name}=${peer}`).join(',')
@@ -146,18 +165,8 @@ export class Etcd {
       const urls = ['--listen-client-urls', own, '--advertise-client-urls', own, '--listen-peer-urls', peer]
       const all = ['--initial-advertise-peer-urls', peer, '--initial-cluster', cluster]
       const times = ['--heartbeat-interval', String(HEARTBEAT_MS), '--election-timeout', String(ELECTION_MS)]
-      const words = [
-        '--name',
-        name,
-        '--data-dir',
-        directory,
-        ...urls,
-        ...all,
-        ...times,
-        ...secured(certificates),
-        ...more,
-      ]
-      return new EtcdMember(port, scheme, words, directory)
+      const words = ['--name', name, '--data-dir', directory, ...urls, ...all, ...times, ...secured(certificates)]
+      return new EtcdMember(port, scheme, [...words, ...more], env, directory)
     })
     const etcd = new Etcd(members)
     for (const member of members) member.launch()
