@@ -602,7 +602,7 @@ export class EtcdBackend implements Backend {
       try {
         await this.#leases.advance(lease)
       } catch (error) {
-        // A lease that is gone attaches nothing, and a store that is full takes nothing.
+        // A lease that is gone attaches nothing, and a store that is too full for this takes no join.
         if (error instanceof EtcdError && SHUT_OUT_ANYWAY.has(error.grpc)) return
         throw error
       }

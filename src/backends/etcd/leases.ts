@@ -15,6 +15,7 @@ import type { EtcdClient } from './client.ts'
 import { EtcdError, GRPC } from './errors.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { Naming } from './keys.ts'
+import type { Operation } from './messages.ts'
 import { LEASE_GRANT, LEASE_REVOKE, TXN } from './messages.ts'
 
 /** A lease that has less than this share of its time is kept alive before anything is promised. */
@@ -124,8 +125,9 @@ export class Leases {
 
   async #advance(lease: Lease): Promise<void> {
     const key = this.#naming.epoch(lease.id)
-    const success = [{ put: { key, lease: lease.id } }, { range: { key } }]
-    const { outcomes } = await this.#client.call(TXN, { success })
+    // One inside the other, as joins are: a store that is full counts only what is put at the top, and takes those all the same.
+    const put: Operation = { transaction: { compare: [], success: [{ put: { key, lease: lease.id } }], failure: [] } }
+    const { outcomes } = await this.#client.call(TXN, { success: [put, { range: { key } }] })
     lease.epoch = Math.max(lease.epoch, outcomes[1]?.range?.kvs[0]?.version ?? 0)
   }
 
