@@ -10,7 +10,10 @@ import { machineNow } from './worker.ts'
 import { eventually } from './workers.ts'
 
 /** The keys of the lock that all hands want. */
-const KEYS = { key: Buffer.from(`holdfast/lock/lock:${NAME}/`), rangeEnd: Buffer.from(`holdfast/lock/lock:${NAME}0`) }
+export const KEYS = {
+  key: Buffer.from(`holdfast/lock/lock:${NAME}/`),
+  rangeEnd: Buffer.from(`holdfast/lock/lock:${NAME}0`),
+}
 
 /**
  * What a request looks like on its way: headers are packed, and bodies are as they are. An operation is its number, a length,
@@ -119,6 +122,19 @@ export class EtcdNemesis extends Nemesis {
     return kvs
   }
 
+  /** Also those of other names, and of processes. */
+  async allKeys(): Promise<readonly KeyValue[]> {
+    const { kvs } = await this.#admin.call(RANGE, { key: Buffer.from('holdfast/'), rangeEnd: Buffer.from('holdfast0') })
+    return kvs
+  }
+
+  /** All that there are. */
+  async leases(): Promise<readonly bigint[]> {
+    const answer = await post(this.#etcd.members[0]!.endpoint, 'lease/leases', {})
+    const { leases = [] } = answer as { leases?: readonly { readonly ID: string }[] }
+    return leases.map(({ ID }) => BigInt(ID))
+  }
+
   /** All keys of the lock are deleted by a stranger. Answers when. */
   async remove(): Promise<number> {
     this.note('remove')
@@ -171,7 +187,9 @@ export class EtcdNemesis extends Nemesis {
     await this.#admin.call(DELETE, { key: Buffer.from('filler') })
     await this.compact()
     for (const { endpoint } of this.#etcd.members) await post(endpoint, 'maintenance/defragment', {})
-    await post(this.#etcd.members[0]!.endpoint, 'maintenance/alarm', { action: 'DEACTIVATE', alarm: 'NOSPACE' })
+    const [first] = this.#etcd.endpoints as [string]
+    const { alarms = [] } = (await post(first, 'maintenance/alarm', {})) as { alarms?: readonly object[] }
+    for (const alarm of alarms) await post(first, 'maintenance/alarm', { action: 'DEACTIVATE', ...alarm })
   }
 
   override async heal(): Promise<void> {
@@ -184,7 +202,7 @@ export class EtcdNemesis extends Nemesis {
 }
 
 /** What an operator says, in JSON. */
-export async function post(endpoint: string, path: string, words: object): Promise<Record<string, unknown>> {
+async function post(endpoint: string, path: string, words: object): Promise<Record<string, unknown>> {
   const answer = await fetch(`${endpoint}/v3/${path}`, { method: 'POST', body: JSON.stringify(words) })
   const text = await answer.text()
   if (!answer.ok) throw new Error(`${path}: ${text}`)

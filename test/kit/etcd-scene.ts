@@ -6,12 +6,12 @@
  */
 import { expect } from 'vitest'
 import { EtcdClient } from '../../src/backends/etcd/index.ts'
-import { LEASE_TIME_TO_LIVE, RANGE } from '../../src/backends/etcd/messages.ts'
+import { LEASE_TIME_TO_LIVE } from '../../src/backends/etcd/messages.ts'
 import type { ConnectOptions, Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
 import type { EtcdSetting } from './etcd.ts'
 import { Etcd } from './etcd.ts'
-import { EtcdNemesis, post } from './etcd-nemesis.ts'
+import { EtcdNemesis } from './etcd-nemesis.ts'
 import { NAME } from './hand.ts'
 import { Cable } from './proxy.ts'
 import type { Line } from './scene.ts'
@@ -99,16 +99,12 @@ export class EtcdScene extends Scene<EtcdNemesis> {
   }
 
   protected override async kept(longestMs: number = LONGEST_MS): Promise<number> {
-    const { leases = [] } = (await post(this.#etcd.members[0]!.endpoint, 'lease/leases', {})) as {
-      leases?: readonly { readonly ID: string }[]
-    }
-    for (const { ID } of leases) {
+    for (const id of await this.#nemesis.leases()) {
       // Nobody is left who keeps it alive.
-      const { grantedTtl } = await this.#admin.call(LEASE_TIME_TO_LIVE, { id: BigInt(ID) })
+      const { grantedTtl } = await this.#admin.call(LEASE_TIME_TO_LIVE, { id })
       expect(grantedTtl * 1000).toBeLessThanOrEqual(longestMs)
     }
-    const { kvs } = await this.#admin.call(RANGE, { key: Buffer.from('holdfast/'), rangeEnd: Buffer.from('holdfast0') })
-    for (const { key, lease } of kvs) {
+    for (const { key, lease } of await this.#nemesis.allKeys()) {
       expect(key.toString()).toMatch(/^holdfast\/process\//)
       expect(lease).not.toBe(0n)
     }
