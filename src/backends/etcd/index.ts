@@ -829,9 +829,8 @@ function misconfigured(text: string): BackendError {
   return new BackendError('MISCONFIGURED', text)
 }
 
-/** It came in, and was ended before that was answered: who waits hears so from the next renewal, and comes again. */
-function endedMeanwhile({ state, entry, fence }: Seat, ahead: number): Waiting {
-  if (state === 'over' && entry.wait)
-    return { state: 'waiting', fence: BigInt(fence), ttlMs: 0, ahead, retryAfterMs: 0 }
-  throw new EtcdError(GRPC.unavailable, 'etcd: it was ended before its join was answered')
+/** It came in, and was ended before that was answered: it lasts no longer, and whoever wants it comes again. */
+function endedMeanwhile({ holds, fence }: Seat, ahead: number): Held | Waiting {
+  const ended = { fence: BigInt(fence), ttlMs: 0 }
+  return holds ? { state: 'held', ...ended } : { state: 'waiting', ...ended, ahead, retryAfterMs: 0 }
 }
