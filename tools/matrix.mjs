@@ -1,7 +1,7 @@
 /**
- * Runs the tests with every Node of tools/nodes, then the faults of Redis once more through each client and topology, and
- * prints a table. Expects a built dist/. HOLDFAST_MATRIX=1
- * tells the tests that here they may take longer. Words on the command line choose rows: those whose name has one of them in it.
+ * Runs the tests with every Node of tools/nodes, then the faults of Redis once more through each client and topology, and those of
+ * etcd on three members and with each kind of lease, and prints a table. Expects a built dist/. HOLDFAST_MATRIX=1 tells the tests
+ * that here they may take longer. Words on the command line choose rows: those whose name has one of them in it.
  *
  * A row that finished green is not asked again until a file of the project changes: what was green is kept in
  * .matrix.json, under a hash of everything git would commit now. Delete that file to start anew.
@@ -21,6 +21,7 @@ const binary = (name) => join(nodes, 'node_modules', name, 'bin/node')
 /** What is done to processes and to the server; on wires only where there is one of ours. */
 const wired = ['test/redis/faults']
 const wireless = ['test/redis/faults/processes', 'test/redis/faults/servers']
+const etcd = ['test/etcd/faults']
 const faults = [
   { name: 'faults: ioredis 5', env: { HOLDFAST_REDIS_CLIENT: 'ioredis5' }, files: wired },
   { name: 'faults: ioredis 6 of the user', env: { HOLDFAST_REDIS_CLIENT: 'ioredis' }, files: wired },
@@ -29,6 +30,10 @@ const faults = [
   { name: 'faults: sentinel', env: { HOLDFAST_REDIS_TOPOLOGY: 'sentinel' }, files: wireless },
   { name: 'faults: cluster', env: { HOLDFAST_REDIS_TOPOLOGY: 'cluster' }, files: wireless },
   { name: 'faults: ten times as long', env: { HOLDFAST_LONG: '1' }, files: [...wired, 'test/redis/forgotten'] },
+  { name: 'faults: etcd, three members', env: { HOLDFAST_ETCD_MEMBERS: '3' }, files: etcd },
+  { name: 'faults: etcd, lease=entry', env: { HOLDFAST_ETCD_LEASE: 'entry' }, files: etcd },
+  { name: 'faults: etcd, lease=observed', env: { HOLDFAST_ETCD_LEASE: 'observed' }, files: etcd },
+  { name: 'faults: etcd, ten times as long', env: { HOLDFAST_LONG: '1' }, files: etcd },
 ]
 
 const rowsOfNodes = names.map((name) => ({ name, node: () => binary(name), env: {}, files: [] }))

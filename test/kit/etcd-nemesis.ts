@@ -19,6 +19,7 @@ export const KEYS = {
  * What a request looks like on its way: headers are packed, and bodies are as they are. An operation is its number, a length,
  * and what it is about, which begins with a key.
  */
+/* oxlint-disable no-control-regex -- lengths and numbers are bytes */
 const SIGNS = {
   /** A record that is put behind a condition on all keys of the name. */
   join: /lock:a0[^]*\{"holdfast":1/,
@@ -30,6 +31,7 @@ const SIGNS = {
   /** Of the end of a key. */
   wake: /\x08\x01\x12[^]{1,2}\x0a[^]holdfast\/lock\/lock:a\/w\//,
 } as const
+/* oxlint-enable no-control-regex */
 
 export class EtcdNemesis extends Nemesis {
   readonly #etcd: Etcd

@@ -20,7 +20,7 @@ import { Scene, testWith } from './scene.ts'
 type Mode = 'process' | 'entry' | 'observed'
 
 /** How many members there are where a test does not say. */
-export const MEMBERS = process.env['HOLDFAST_ETCD_MEMBERS'] === '3' ? 3 : 1
+const MEMBERS = process.env['HOLDFAST_ETCD_MEMBERS'] === '3' ? 3 : 1
 /** How entries are kept where a test does not say. */
 export const MODE = (process.env['HOLDFAST_ETCD_LEASE'] ?? 'process') as Mode
 
@@ -33,17 +33,25 @@ export interface EtcdSceneOptions extends Omit<ConnectOptions, 'runtime'> {
   readonly server?: EtcdSetting
 }
 
+/** So many members run at a time: two cores are shared by all of them, and they think that a member that is slow is gone. */
+const RUNNING_MAX = 9
+const places = connect('memory:').semaphore('members', RUNNING_MAX)
+
 export class EtcdScene extends Scene<EtcdNemesis> {
-  readonly #options: Pick<EtcdSceneOptions, 'members' | 'lease' | 'server'>
+  readonly #members: 1 | 3
+  readonly #mode: Mode
+  readonly #setting: EtcdSetting
   #etcd!: Etcd
   #admin!: EtcdClient
   #locks!: Locks
   #nemesis!: EtcdNemesis
 
   constructor(options: EtcdSceneOptions) {
-    const { members, lease, server, ...connectOptions } = options
+    const { members = MEMBERS, lease = MODE, server = {}, ...connectOptions } = options
     super(connectOptions)
-    this.#options = options
+    this.#members = members
+    this.#mode = lease
+    this.#setting = server
   }
 
   get etcd(): Etcd {
@@ -55,7 +63,7 @@ export class EtcdScene extends Scene<EtcdNemesis> {
   }
 
   get mode(): Mode {
-    return this.#options.lease ?? MODE
+    return this.#mode
   }
 
   override get locks(): Locks {
@@ -72,8 +80,9 @@ export class EtcdScene extends Scene<EtcdNemesis> {
   }
 
   protected override async start(): Promise<void> {
-    const { members = MEMBERS, server } = this.#options
-    this.#etcd = await Etcd.start(members, server)
+    const place = await places.acquire({ permits: this.#members, wait: '10m', ttl: '10m' })
+    this.endWith(() => place.release())
+    this.#etcd = await Etcd.start(this.#members, this.#setting)
     this.endWith(() => this.#etcd.end())
     this.#admin = new EtcdClient({ endpoints: this.#etcd.endpoints })
     this.endWith(() => this.#admin.close())

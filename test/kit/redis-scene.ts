@@ -38,7 +38,9 @@ interface Place {
 }
 
 export class RedisScene extends Scene<RedisNemesis> {
-  readonly #options: Pick<RedisSceneOptions, 'server' | 'serverEnv' | 'serverDirectory' | 'at'>
+  readonly #setting: ServerSetting
+  readonly #words: readonly string[]
+  readonly #at: Place | undefined
   #server!: RedisServer
   /** Of all hands, if it is no wire of ours that they speak through. */
   #url: string | undefined
@@ -47,9 +49,11 @@ export class RedisScene extends Scene<RedisNemesis> {
   #nemesis!: RedisNemesis
 
   constructor(options: RedisSceneOptions) {
-    const { server, serverEnv, serverDirectory, at, ...connectOptions } = options
+    const { server = [], serverEnv = {}, serverDirectory, at, ...connectOptions } = options
     super(connectOptions)
-    this.#options = options
+    this.#setting = { env: serverEnv, ...(serverDirectory === undefined ? {} : { directory: serverDirectory }) }
+    this.#words = server
+    this.#at = at
   }
 
   get server(): RedisServer {
@@ -84,13 +88,11 @@ export class RedisScene extends Scene<RedisNemesis> {
   }
 
   protected override async start(): Promise<void> {
-    const { server: words = [], serverEnv = {}, serverDirectory, at } = this.#options
-    if (at) {
-      this.#server = at.server
-      this.#url = at.url
+    if (this.#at) {
+      this.#server = this.#at.server
+      this.#url = this.#at.url
     } else {
-      const directory = serverDirectory === undefined ? {} : { directory: serverDirectory }
-      const { server, url, end } = await start({ env: serverEnv, ...directory }, words)
+      const { server, url, end } = await start(this.#setting, this.#words)
       this.endWith(end)
       this.#server = server
       this.#url = url

@@ -176,8 +176,7 @@ export abstract class Scene<N extends Nemesis = Nemesis> {
 export type SetScene<S, O> = (hands: number, options?: O) => Promise<S>
 
 /** A test with scenes of one kind. */
-// oxlint-disable-next-line typescript/explicit-function-return-type -- it is what vitest makes of it
-export function testWith<S extends Scene, O extends object>(make: (options: O | Record<never, never>) => S) {
+export function testWith<S extends Scene, O extends object>(make: (options: O) => S) {
   return base.extend<{ scene: SetScene<S, O> }>({
     // oxlint-disable-next-line no-empty-pattern -- what a fixture needs is read from this pattern
     scene: async ({}, use) => {

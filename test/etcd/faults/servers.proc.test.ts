@@ -199,7 +199,7 @@ describe.concurrent('servers', () => {
 
   test('58 two hundred waiters of one lock: a hand-over is two requests at most, in their order', async ({ scene }) => {
     const waiters = 100
-    const set = await scene(3, { ttl: '60s', waitTtl: '60s' })
+    const set = await scene(3, { ttl: '60s', waitTtl: '60s', requestTimeout: '20s' })
     const [holder, ...crowds] = set.hands
     await holder.enters()
     await Promise.all(
