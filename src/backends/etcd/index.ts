@@ -307,10 +307,11 @@ export class EtcdBackend implements Backend {
     const holding: Record = { ...seat.record, heldAt: seat.record.joinedAt }
     const waiting: Record = { ...seat.record, keptMs: waitMsOf(entry) }
     let seen: Joining['seen']
+    let waitLease: Joining['waitLease']
     let waits = false
     for (;;) {
       seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, holding.keptMs))
-      const waitLease = await this.#store.persist(() => this.#waitLease(seat, waits || seen !== undefined))
+      waitLease = await this.#store.persist(() => this.#waitLease(seat, waits || seen !== undefined, waitLease))
       const joining: Joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
       const leases = [seat.lease, waitLease].filter((lease): lease is Lease => typeof lease === 'object')
       const isCopied = (): boolean => this.#copies.get(name) !== undefined
@@ -323,6 +324,8 @@ export class EtcdBackend implements Backend {
       checkVersions(places.map(({ record }) => record))
       if (came.state === 'behind') {
         const [record, lease] = seen?.holds ? [holding, seat.lease] : [waiting, waitLease]
+        // The one that it would have held on.
+        if (seat.ownsLease && seat.lease && seat.lease !== lease) this.#leases.revoke(seat.lease).catch(() => {})
         return this.#seated(seat, came, record, lease === 'none' ? undefined : lease, startedAt)
       }
       const mine = places.find(({ id }) => id === seat.id)
@@ -580,7 +583,7 @@ export class EtcdBackend implements Backend {
     this.#unwatched.delete(seat)
     try {
       const there = await this.#store.persist(async () => {
-        if (seat.ownsLease && lease) return this.#leases.revoke(lease)
+        if (seat.ownsLease && lease) return this.#endOwn(seat, lease)
         if (seat.unknownIn !== undefined && lease) await this.#shutOut(seat.unknownIn, lease)
         return this.#store.delete(seat.key)
       })
@@ -594,6 +597,16 @@ export class EtcdBackend implements Backend {
       this.#tickAt(seat.due)
       throw etcdError(error)
     }
+  }
+
+  /** With the key, for a renewal that is on its way may have put it on another lease. @throws EtcdError */
+  async #endOwn(seat: Seat, lease: Lease): Promise<boolean> {
+    const there = await this.#store.delete(seat.key)
+    const revoked = this.#leases.revoke(lease)
+    // A join that nobody knows of could still come.
+    if (seat.unknownIn === undefined) revoked.catch(() => {})
+    else await revoked
+    return there
   }
 
   /** A join that was sent in an epoch of a lease puts nothing in any more. */
@@ -743,11 +756,14 @@ export class EtcdBackend implements Backend {
   }
 
   /** What a waiter is kept by. `undefined`: there is none yet, and it is not worth one before it has to wait. */
-  async #waitLease(seat: Seat, waits: boolean): Promise<Joining['waitLease']> {
+  async #waitLease(seat: Seat, waits: boolean, known: Joining['waitLease']): Promise<Joining['waitLease']> {
     if (this.#mode === 'observed') return 'none'
-    if (this.#mode === 'entry') return seat.lease
     const ms = waitMsOf(seat.entry)
-    return waits ? this.#leases.shared(ms) : this.#leases.alive(ms)
+    if (this.#mode === 'process') return waits ? this.#leases.shared(ms) : this.#leases.alive(ms)
+    // A key has one lease, and who waits is kept for less.
+    if (seat.lease!.ms <= secondsOf(ms) * 1000) return seat.lease
+    if (typeof known === 'object' && !known.gone) return known
+    return waits ? this.#leases.own(ms) : undefined
   }
 
   // Time
