@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import type { Granted, History } from '../../../src/verify/history.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
-import { test } from '../../kit/etcd-scene.ts'
+import { MODE, test } from '../../kit/etcd-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 
 /** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
@@ -34,7 +34,9 @@ describe.concurrent('processes', () => {
 
   test('1 a holder is killed in the middle of its release: as if it had been before it, or after', async ({
     scene,
+    skip,
   }) => {
+    skip(MODE === 'entry', 'the end of a lease looks like any other')
     const set = await scene(3, { ttl: '2s' })
     const [unheard, heard, waiter] = set.hands
     await heard.enters()
@@ -128,7 +130,7 @@ describe.concurrent('processes', () => {
     skip,
   }) => {
     const set = await scene(2, { ttl: '30s', waitTtl: '1s' })
-    skip(set.mode === 'observed', 'without a lease, a place behind others is ended by nobody')
+    skip(MODE === 'observed', 'without a lease, a place behind others is ended by nobody')
     const [holder, waiter] = set.hands
     await holder.enters()
     await waiter.waits()
@@ -143,7 +145,9 @@ describe.concurrent('processes', () => {
 
   test('5 a process is paused between its request and the answer: no hold begins after its deadline', async ({
     scene,
+    skip,
   }) => {
+    skip(MODE === 'entry', 'its lease is asked for first, and that is not answered')
     const set = await scene(2, { ttl: '1s', requestTimeout: '5s' })
     const [late, other] = set.hands
     await late.enters()
@@ -227,7 +231,7 @@ describe.concurrent('processes', () => {
 
   test.for([
     ['within the margin', 0.95, 'none'],
-    ['by more than the margin', 0.7, 'counted'],
+    ['by more than the margin', 0.5, 'counted'],
   ] as const)("38 a holder's clock runs slow, %s", async ([, rate, overlapping], { scene, skip }) => {
     const dial = Dial.make(rate)
     if (!dial) return skip(NO_DIAL)
@@ -246,7 +250,7 @@ describe.concurrent('processes', () => {
     await set.recovers()
     expect(await holder.finishes()).toBe('refused')
     const { overlaps } = await set.verdict(overlapping)
-    // 2 s, less the margin of a tenth, by a clock that runs at 0.7, are 2.6 s.
+    // 2 s, less the margin of a tenth, by a clock that runs at half, are 3.6 s; etcd is up to 0.7 s late.
     if (overlapping === 'counted') expect(overlaps).toBeGreaterThan(0)
     dial.end()
   })

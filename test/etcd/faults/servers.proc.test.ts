@@ -12,12 +12,14 @@ import type { EtcdScene } from '../../kit/etcd-scene.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
 import { eventually } from '../../kit/workers.ts'
-import { told } from './told.ts'
 
 /** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
 const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
 vi.setConfig({ testTimeout: 120_000 * TIMES })
 const NO_LEASE = 'an entry without a lease has nothing that this could happen to'
+
+/** How late a holder may hear that its key is gone on a busy machine; its next renewal would be in 20 s. */
+const TOLD_MS = 5000
 
 /** 4 MB: more than a crowd needs, and soon full. */
 const SMALL = ['--quota-backend-bytes', String(4 * 2 ** 20)]
@@ -34,14 +36,15 @@ describe.concurrent('servers', () => {
     const fence = await holder.enters()
     await other.waits()
     const at = await set.nemesis.revoke(fence)
-    await told(holder)
+    expect(await holder.loss()).toBe('gone')
     await other.entered()
     expect(await other.finishes()).toBe('written')
     expect(await holder.finishes()).toBe('refused')
     await set.recovers()
     const { history } = await set.verdict('counted')
-    const { lost } = history.holds.get('w1/1')!
-    console.log(`43: told ${(lost!.at - at).toFixed(1)} ms after its lease was revoked`)
+    const toldMs = history.holds.get('w1/1')!.lost!.at - at
+    console.log(`43: told ${toldMs.toFixed(1)} ms after its lease was revoked`)
+    expect(toldMs).toBeLessThan(TOLD_MS)
   })
 
   test('43 the lease of a waiter is revoked: it does not win by it, takes a new place, and is served', async ({
@@ -76,14 +79,16 @@ describe.concurrent('servers', () => {
     const at = await set.nemesis.remove()
     other.works()
     await other.writes()
-    await told(holder)
+    expect(await holder.loss()).toBe('gone')
     expect(await holder.finishes()).toBe('refused')
     expect(await holder.enters()).toBeGreaterThan(fence)
     expect(await holder.finishes()).toBe('written')
     await set.recovers()
     const { history, lostUpdates } = await set.verdict('counted')
     expect(lostUpdates).toBeGreaterThan(0)
-    console.log(`43: told ${(history.holds.get('w1/1')!.lost!.at - at).toFixed(1)} ms after its key was deleted`)
+    const toldMs = history.holds.get('w1/1')!.lost!.at - at
+    console.log(`43: told ${toldMs.toFixed(1)} ms after its key was deleted`)
+    expect(toldMs).toBeLessThan(TOLD_MS)
   })
 
   test('48 the store is full: what is held is renewed, released and passed on; what takes a new lease is refused', async ({

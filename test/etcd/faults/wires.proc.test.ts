@@ -133,6 +133,28 @@ describe.concurrent('wires', () => {
     await set.verdict()
   })
 
+  test('9 a release is lost, and its process lives on: it is repeated, and no ghost is kept alive by others', async ({
+    scene,
+  }) => {
+    const set = await scene(2, { ttl: '20s', requestTimeout: '1s' })
+    const [holder, other] = set.hands
+    await holder.worker.do((stage) => stage.acquire('elsewhere'))
+    await holder.enters()
+    await other.waits()
+    set.nemesis.silence(holder, 'up')
+    expect(await holder.finishes()).toBe('written')
+    // Longer than it tries within one request.
+    await sleep(6000)
+    expect(await other.isInside()).toBe(false)
+    await set.recovers()
+    const healedAt = performance.now()
+    await other.entered()
+    expect(performance.now() - healedAt).toBeLessThan(10_000)
+    expect(await other.finishes()).toBe('written')
+    await holder.worker.do((stage) => stage.release('elsewhere'))
+    await set.verdict()
+  })
+
   test('10 a release arrives when another holds: it ends nothing', async ({ scene, skip }) => {
     skip(MODE === 'entry', 'the end of a lease looks like any other')
     const set = await scene(2, { ttl: '2s', requestTimeout: '1s' })
