@@ -7,6 +7,8 @@ import { KEYS } from './etcd-nemesis.ts'
 import { machineNow } from './worker.ts'
 
 export interface Deletions {
+  /** When the entry with this ticket was deleted. */
+  of(fence: number): number | undefined
   /** For each hold that was lost by a deletion: how long after it that was known. */
   toldAfter(history: History): number[]
   /** No more are heard of. */
@@ -29,6 +31,7 @@ export function deletionsIn(client: EtcdClient): Deletions {
     ended: () => {},
   })
   return {
+    of: (fence) => at.get(fence),
     end: () => watches.close(),
     toldAfter: ({ holds }) =>
       [...holds.values()].flatMap(({ granted, lost }) => {

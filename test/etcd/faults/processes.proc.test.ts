@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import type { Granted, History } from '../../../src/verify/history.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
+import { deletionsIn } from '../../kit/etcd-deletions.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 
@@ -21,15 +22,20 @@ describe.concurrent('processes', () => {
   test('1 a holder is killed: the next one holds when its ttl has passed, and not before', async ({ scene }) => {
     const set = await scene(2, { ttl: '2s' })
     const [holder, waiter] = set.hands
+    const deletions = deletionsIn(set.admin)
     await holder.enters()
     await waiter.waits()
     await set.nemesis.kill(holder)
     await waiter.entered()
     expect(await waiter.finishes()).toBe('written')
+    deletions.end()
     const { history } = await set.verdict()
     const [first, second] = grants(history)
     expect(second!.at).toBeGreaterThan(first!.until)
     expect(second!.at - history.crashes.get(holder.worker.name)!.at).toBeLessThan(2000 + LATE_MS)
+    const [since, deletedAt] = [history.crashes.get(holder.worker.name)!.at, deletions.of(first!.fence)!]
+    const ms = [deletedAt - since, second!.at - deletedAt].map((each) => each.toFixed(1))
+    console.log(`1: its key was gone ${ms[0]} ms after it was killed, and ${ms[1]} ms later the next one held`)
   })
 
   test('1 a holder is killed in the middle of its release: as if it had been before it, or after', async ({
