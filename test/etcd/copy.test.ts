@@ -15,7 +15,7 @@ const naming = new Naming('holdfast', false)
 
 /** A key that was made at a revision, by the letter that is its id. */
 function kv(id: string, createRevision: number, modRevision = createRevision) {
-  const record = { weight: WHOLE, capacity: WHOLE, keptMs: 1000, joinedAt: 0 }
+  const record = { id, weight: WHOLE, capacity: WHOLE, keptMs: 1000, joinedAt: 0 }
   const key = naming.key('q', 'w', id)
   return { key, createRevision, modRevision, version: 1, value: encode(record), lease: 1n }
 }

@@ -104,7 +104,7 @@ test('what stands in etcd can be read by a person', async () => {
   const locks = locksAt('?prefix=shop')
   const lease = await locks.acquire('orders/42', { label: 'nightly' })
   const [key, value] = (await etcdctl('get', '--prefix', 'shop/lock/')).split('\n')
-  expect(key).toMatch(/^shop\/lock\/lock:orders%2F42\/w\/[\w-]{22}$/)
+  expect(key).toMatch(/^shop\/lock\/lock:orders%2F42\/w\/[\w-]{22}\.0$/)
   expect(JSON.parse(value!)).toMatchObject({ holdfast: 1, info: expect.stringContaining('nightly') as string })
   await lease.release()
 })

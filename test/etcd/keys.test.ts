@@ -18,7 +18,7 @@ describe.each([
 ])('keys %s', (_, naming) => {
   test.each(NAMES)('%s is read from its keys', (name) => {
     for (const kind of CLASSES)
-      expect(naming.parse(naming.key(name, kind, 'dG9rZW4'))).toEqual({ name, class: kind, id: 'dG9rZW4' })
+      expect(naming.parse(naming.key(name, kind, 'dG9rZW4'))).toEqual({ name, class: kind, seat: 'dG9rZW4' })
   })
 
   test.each(NAMES.filter((name) => !name.includes('/')))(
@@ -73,7 +73,7 @@ test('what others write is not ours, and lies beside it', () => {
   expect(plain.parse(Buffer.from('deploy/web/694d77aa9e38260f'))).toEqual({
     name: 'lock:deploy/web',
     class: '',
-    id: '694d77aa9e38260f',
+    seat: '694d77aa9e38260f',
   })
   for (const key of ['config/web', 'deploy', 'holdfast/process/694d77aa9e38260f'])
     expect(plain.parse(Buffer.from(key))).toBeUndefined()

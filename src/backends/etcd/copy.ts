@@ -23,7 +23,7 @@ const REFUSED_PAUSE_MS = 1000
 const VERIFY_MS = 1500
 
 export interface Place {
-  /** The last part of its key. */
+  /** Its owner token; of what others have put in, nothing. */
   readonly id: string
   readonly key: Buffer
   readonly class: Class
@@ -246,8 +246,8 @@ export class Copy {
 
   #delete(key: Buffer): void {
     const index = this.#places.findIndex((place) => place.key.equals(key))
-    if (index >= 0) this.#places.splice(index, 1)
-    this.#events.gone(lastOf(key))
+    const [gone] = index < 0 ? [] : this.#places.splice(index, 1)
+    if (gone) this.#events.gone(gone.id)
   }
 
   #put(place: Place): void {
@@ -296,13 +296,7 @@ export function holdersOf(places: readonly Place[]): readonly Place[] {
 
 export function placeOf(kv: KeyValue, naming: Naming, seenAt: number): Place {
   const { key, createRevision, modRevision, lease, value } = kv
-  const parsed = naming.parse(key)
   const record = decode(value)
   const known = { key, fence: createRevision, modRevision, lease, record, seenAt }
-  return { ...known, id: parsed?.id ?? lastOf(key), class: parsed?.class ?? '' }
-}
-
-function lastOf(key: Buffer): string {
-  const text = key.toString()
-  return text.slice(text.lastIndexOf('/') + 1)
+  return { ...known, id: record.id, class: naming.parse(key)?.class ?? '' }
 }

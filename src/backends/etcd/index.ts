@@ -22,13 +22,13 @@ import { Heartbeat } from './heartbeat.ts'
 import { capacityOf, joined, question, refusal, roomFor, together, togetherAt } from './joining.ts'
 import type { Joining } from './joining.ts'
 import { Naming } from './keys.ts'
-import type { Answer } from './lane.ts'
+import type { Answer, Words } from './lane.ts'
 import { Lease, Leases, secondsOf } from './leases.ts'
-import type { Compare, Operation } from './messages.ts'
+import type { Compare } from './messages.ts'
 import type { Record } from './record.ts'
 import { checkVersions, encode, ticket, unchanged } from './record.ts'
 import type { Seat } from './seats.ts'
-import { Seats, aloneAt, delayOf, foreignSeat, newSeat, waitMsOf } from './seats.ts'
+import { Seats, aloneAt, delayOf, foreignSeat, waitMsOf } from './seats.ts'
 import { Store } from './store.ts'
 import { parseEtcdUrl } from './url.ts'
 import { viewsOf } from './views.ts'
@@ -99,6 +99,8 @@ interface Lingering {
   readonly fence: number
   readonly modRevision: number
   readonly endsAt: number
+  /** That of its seat. */
+  readonly number: number | undefined
 }
 
 export class EtcdBackend implements Backend {
@@ -115,7 +117,7 @@ export class EtcdBackend implements Backend {
   readonly #leases: Leases
   readonly #store: Store
   readonly #copies: Copies
-  readonly #seats = new Seats()
+  readonly #seats: Seats
   readonly #wakes = new Wakes()
   /** Holders that nothing watches yet, the oldest first. */
   readonly #unwatched = new Map<Seat, number>()
@@ -140,6 +142,7 @@ export class EtcdBackend implements Backend {
     this.#heartbeat = new Heartbeat(client, BEAT_MS)
     this.#watches = new Watches(client)
     this.#leases = new Leases(client, this.#naming, this.#heartbeat, this.#clock, (gone) => this.#leaseIsGone(gone))
+    this.#seats = new Seats(this.#naming)
     this.#store = new Store(client, this.#naming, this.#leases, this.#clock)
     const parts = {
       naming: this.#naming,
@@ -162,8 +165,7 @@ export class EtcdBackend implements Backend {
     }
     if (entry.weight > entry.capacity)
       return { state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity: entry.capacity }
-    const seat = newSeat(entry, this.#naming)
-    this.#seats.add(seat)
+    const seat = this.#seats.take(entry)
     try {
       return await this.#join(seat, startedAt)
     } catch (error) {
@@ -184,8 +186,7 @@ export class EtcdBackend implements Backend {
       const standings = await Promise.all(known.map((seat) => this.#whereIs(seat, startedAt)))
       return standings.length === names.length ? allHeld(standings) : undefined
     }
-    const seats = entries.map((entry) => newSeat(entry, this.#naming))
-    for (const seat of seats) this.#seats.add(seat)
+    const seats = entries.map((entry) => this.#seats.take(entry))
     try {
       return await this.#joinTogether(seats, startedAt)
     } catch (error) {
@@ -312,10 +313,15 @@ export class EtcdBackend implements Backend {
     for (;;) {
       seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, holding.keptMs))
       waitLease = await this.#store.persist(() => this.#waitLease(seat, waits || seen !== undefined, waitLease))
-      const joining: Joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
-      const leases = [seat.lease, waitLease].filter((lease): lease is Lease => typeof lease === 'object')
-      const isCopied = (): boolean => this.#copies.get(name) !== undefined
-      const answer = await this.#put([seat], leases, () => question(this.#naming, joining, isCopied()))
+      let joining!: Joining
+      const words = (): Words => {
+        // There may be one by now.
+        waitLease ??= this.#aliveWaitLease(seat)
+        joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
+        const operation = question(this.#naming, joining, this.#copies.get(name) !== undefined)
+        return { operation, leases: leasesOf(joining) }
+      }
+      const answer = await this.#put([seat], words)
       if (!answer) continue
       if (seat.state !== 'joining') throw leftEarly()
       const came = joined(this.#naming, joining, answer, this.#clock.now())
@@ -331,8 +337,16 @@ export class EtcdBackend implements Backend {
       const mine = places.find(({ id }) => id === seat.id)
       if (mine) {
         const found = { ...came, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
-        return this.#seated(seat, { ...found, fence: mine.fence }, mine.record, leaseOf(mine, leases), startedAt)
+        return this.#seated(
+          seat,
+          { ...found, fence: mine.fence },
+          mine.record,
+          leaseOf(mine, leasesOf(joining)),
+          startedAt,
+        )
       }
+      // What arrived there once more when it was long over: it is ended like any other, and not by us.
+      if (places.some(({ key }) => key.equals(seat.key))) this.#seats.move(seat)
       if (await this.#takeOver(name, came)) continue
       const reason = refusal(entry, places)
       if (reason) {
@@ -349,9 +363,9 @@ export class EtcdBackend implements Backend {
     for (;;) {
       for (const seat of seats) seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, seat.record.keptMs))
       const leases = [...new Set(seats.flatMap(({ lease }) => lease ?? []))]
-      const answer = await this.#put(seats, leases, () => together(this.#naming, seats, records))
+      const answer = await this.#put(seats, () => ({ operation: together(this.#naming, seats, records), leases }))
       if (!answer) continue
-      const fence = togetherAt(answer)
+      const fence = togetherAt(answer, seats)
       if (fence === undefined) {
         for (const seat of seats) this.#forget(seat)
         return undefined
@@ -363,17 +377,13 @@ export class EtcdBackend implements Backend {
   }
 
   /** Ask for them, until it is answered; `undefined`: a lease was gone, and they must be asked for with another. */
-  async #put(
-    seats: readonly Seat[],
-    leases: readonly Lease[],
-    operation: () => Operation,
-  ): Promise<Answer | undefined> {
+  async #put(seats: readonly Seat[], words: () => Words): Promise<Answer | undefined> {
     const apart = seats.map(({ name }) => name)
     try {
       return await this.#store.persist(
         async () => {
           try {
-            return await this.#store.join({ apart, operation, leases })
+            return await this.#store.join({ apart, words })
           } catch (error) {
             if (isUnknown(error)) for (const seat of seats) notKnown(seat)
             throw error
@@ -553,7 +563,7 @@ export class EtcdBackend implements Backend {
     const write = async (): Promise<number | undefined> => {
       const record = { ...seat.record, ...change }
       const keeps = lease ? { lease: lease.id } : seat.lease ? { ignoreLease: true } : {}
-      const revision = await this.#store.write({ key: seat.key, value: encode(record), ...keeps })
+      const revision = await this.#store.write(seat, { value: encode(record), ...keeps })
       if (revision === undefined) {
         this.#isGone(seat)
         return undefined
@@ -582,11 +592,7 @@ export class EtcdBackend implements Backend {
     seat.state = 'leaving'
     this.#unwatched.delete(seat)
     try {
-      const there = await this.#store.persist(async () => {
-        if (seat.ownsLease && lease) return this.#endOwn(seat, lease)
-        if (seat.unknownIn !== undefined && lease) await this.#shutOut(seat.unknownIn, lease)
-        return this.#store.delete(seat.key)
-      })
+      const there = await (seat.ownsLease && lease ? this.#endOwn(seat, lease) : this.#endShared(seat, lease))
       this.#copies.get(name)?.remove(seat.fence)
       this.#forget(seat)
       return there
@@ -599,14 +605,26 @@ export class EtcdBackend implements Backend {
     }
   }
 
+  async #endShared(seat: Seat, lease: Lease | undefined): Promise<boolean> {
+    const { unknownIn } = seat
+    if (unknownIn !== undefined && lease) await this.#store.persist(() => this.#shutOut(unknownIn, lease))
+    return this.#remove(seat)
+  }
+
   /** With the key, for a renewal that is on its way may have put it on another lease. @throws EtcdError */
   async #endOwn(seat: Seat, lease: Lease): Promise<boolean> {
-    const there = await this.#store.delete(seat.key)
-    const revoked = this.#leases.revoke(lease)
+    const there = await this.#remove(seat)
+    const revoked = this.#store.persist(() => this.#leases.revoke(lease))
     // A join that nobody knows of could still come.
     if (seat.unknownIn === undefined) revoked.catch(() => {})
     else await revoked
     return there
+  }
+
+  /** @returns whether it was there @throws EtcdError */
+  async #remove(seat: Seat): Promise<boolean> {
+    if (seat.fence === 0) seat.fence = (await this.#store.find(seat.key, seat.id)) ?? 0
+    return seat.fence > 0 && this.#store.deleteIf(seat, ticket(seat))
   }
 
   /** A join that was sent in an epoch of a lease puts nothing in any more. */
@@ -636,9 +654,10 @@ export class EtcdBackend implements Backend {
     const own = this.#mode === 'observed' ? undefined : await this.#store.persist(() => this.#leases.own(lingerMs))
     const modRevision = await this.#writeAt(seat, { lingering: true, keptMs: lingerMs }, own)
     if (modRevision === undefined) return false
+    const number = this.#seats.leaveBehind(seat)
     this.#forget(seat)
     if (ownsLease && lease) this.#leases.revoke(lease).catch(() => {})
-    this.#lingering.add({ name, key, fence, modRevision, endsAt })
+    this.#lingering.add({ name, key, fence, modRevision, endsAt, number })
     this.#tickAt(endsAt)
     return true
   }
@@ -646,9 +665,11 @@ export class EtcdBackend implements Backend {
   /** Somebody or something else has ended it. */
   #isGone(seat: Seat): void {
     if (seat.state === 'over') return
-    const { alarm, id } = seat
+    const { alarm, id, lease, unknownIn } = seat
     seat.state = 'over'
     this.#unwatched.delete(seat)
+    // It may have been asked for twice, and come once more.
+    if (unknownIn !== undefined && lease) this.#endShared(seat, lease).catch(() => {})
     // It stays until that has been said.
     this.#wakes.wake(id)
     alarm?.()
@@ -689,7 +710,10 @@ export class EtcdBackend implements Backend {
     for (const each of this.#lingering) {
       if (each.endsAt > now) continue
       this.#lingering.delete(each)
-      this.#endLater(each.name, () => this.#delete(each.name, each, unchanged(each)))
+      this.#endLater(each.name, async () => {
+        await this.#delete(each.name, each, unchanged(each))
+        this.#seats.free(each.name, each.number)
+      })
     }
   }
 
@@ -753,6 +777,11 @@ export class EtcdBackend implements Backend {
       case 'observed':
         return undefined
     }
+  }
+
+  /** The same, if it costs nothing. */
+  #aliveWaitLease(seat: Seat): Joining['waitLease'] {
+    return this.#mode === 'process' && seat.entry.wait ? this.#leases.alive(waitMsOf(seat.entry)) : undefined
   }
 
   /** What a waiter is kept by. `undefined`: there is none yet, and it is not worth one before it has to wait. */
@@ -824,6 +853,10 @@ function leftOf({ due }: Seat, startedAt: number): number {
 /** A join of it was sent, in the epoch that its lease has now, and nobody knows what became of it. */
 function notKnown(seat: Seat): void {
   seat.unknownIn = Math.max(seat.unknownIn ?? 0, seat.lease?.epoch ?? 0)
+}
+
+function leasesOf({ lease, waitLease }: Joining): Lease[] {
+  return [lease, waitLease].filter((each) => typeof each === 'object')
 }
 
 /** What a place is attached to: one of these, or another, of which it is not known how long it lasts. */

@@ -15,7 +15,7 @@ import type { Lease } from './leases.ts'
 import type { Operation, RangeResponse } from './messages.ts'
 import { BY, IS, OF, ORDER } from './messages.ts'
 import type { Record } from './record.ts'
-import { encode } from './record.ts'
+import { decode, encode } from './record.ts'
 import type { Seat } from './seats.ts'
 
 /** Who stands further back than this is told by the copy of the queue that it holds. */
@@ -114,9 +114,11 @@ export function together(naming: Naming, seats: readonly Seat[], records: readon
 }
 
 /** The ticket of all of them; `undefined`: they were not put in. */
-export function togetherAt({ outcome, revision }: Answer): number | undefined {
+export function togetherAt({ outcome, revision }: Answer, [first]: readonly Seat[]): number | undefined {
   const { succeeded, outcomes } = outcome.transaction!
-  return succeeded ? revision : outcomes[0]!.range!.kvs[0]?.createRevision
+  if (succeeded) return revision
+  const [kv] = outcomes[0]!.range!.kvs
+  return kv && decode(kv.value).id === first!.id ? kv.createRevision : undefined
 }
 
 export function snapshotOf(naming: Naming, range: RangeResponse, revision: number, now: number): Snapshot {

@@ -1,8 +1,12 @@
 /**
  * What the keys of a name are called, and which ranges of keys the verbs look at.
  *
- * `holdfast/lock/NAME/w/ID` is an exclusive entry, `…/r/ID` one of readers, `…/n3/ID` one that counts in a capacity of 3. The
- * class stands before the id so that a condition on a range can ask for all of one class, or for all but one.
+ * `holdfast/lock/NAME/w/SEAT` is an exclusive entry, `…/r/SEAT` one of readers, `…/n3/SEAT` one that counts in a capacity of 3.
+ * The class stands before the seat so that a condition on a range can ask for all of one class, or for all but one.
+ *
+ * A seat is a process and a number, and is used again when it is free. etcd keeps the name of every key that ever was until it
+ * is compacted, and looks at all of them to answer for a range: with a key for each entry, a name got slower with every use
+ * (five times as slow after 16,000).
  */
 import type { Entry } from '../../backend.ts'
 import { BackendError, WHOLE } from '../../backend.ts'
@@ -22,7 +26,7 @@ export type Class = string
 export interface Parsed {
   readonly name: string
   readonly class: Class
-  readonly id: string
+  readonly seat: string
 }
 
 /** What the names of queues begin with that are locks, and that others may share. */
@@ -47,8 +51,8 @@ export class Naming {
     this.#interop = interop
   }
 
-  key(name: string, kind: Class, id: string): Buffer {
-    return Buffer.from(`${this.#folder(name)}${kind}/${id}`)
+  key(name: string, kind: Class, seat: string): Buffer {
+    return Buffer.from(`${this.#folder(name)}${kind}/${seat}`)
   }
 
   /** All keys of a name. */
@@ -85,12 +89,13 @@ export class Naming {
   /** Whose key it is; `undefined`: nobody's. */
   parse(key: Buffer): Parsed | undefined {
     const text = key.toString()
-    const [, folder, kind, id] = /^(.*)\/([wr]|n\d+)\/([^/]+)$/s.exec(text) ?? /^(.*)\/()([\da-f]+)$/s.exec(text) ?? []
-    if (folder === undefined || kind === undefined || id === undefined) return undefined
+    const [, folder, kind, seat] =
+      /^(.*)\/([wr]|n\d+)\/([^/]+)$/s.exec(text) ?? /^(.*)\/()([\da-f]+)$/s.exec(text) ?? []
+    if (folder === undefined || kind === undefined || seat === undefined) return undefined
     if (`${folder}/`.startsWith(this.#locks))
-      return { name: unescape(folder.slice(this.#locks.length)), class: kind, id }
+      return { name: unescape(folder.slice(this.#locks.length)), class: kind, seat }
     if (!this.#interop || text.startsWith(this.#own)) return undefined
-    return { name: LOCK + folder, class: kind, id }
+    return { name: LOCK + folder, class: kind, seat }
   }
 
   /** What says which joins of a process still count; see `leases.ts`. */

@@ -2,9 +2,11 @@
  * Sends what is asked of the keys: what one turn of the event loop asks for leaves in as few transactions as can be, at its end.
  *
  * Two entries of one name never join in the same transaction: all that one transaction puts in has the same revision, and two
- * entries with the same ticket would both be first. Nor can a key be written twice. A few transactions are on their way at a time; what is asked for meanwhile goes
+ * entries with the same ticket would both be first. Nor do they join in two that are on their way at a time, or they might
+ * overtake each other. Nor can a key be written twice. A few transactions are on their way at a time; what is asked for meanwhile goes
  * with the next one. No question is answered by a transaction that left before it.
  */
+import { FleetingSet } from '../../fleeting.ts'
 import { EtcdError, GRPC } from './errors.ts'
 import type { EtcdClient } from './client.ts'
 import type { Lease, Leases } from './leases.ts'
@@ -24,10 +26,14 @@ export interface Answer {
 }
 
 export interface Question {
-  /** A transaction has one question at most with the same word here. */
+  /** With the same word here, one is asked after the other. */
   readonly apart: readonly string[]
-  /** Made when it is sent. */
-  readonly operation: () => Operation
+  /** Called when it is sent. */
+  readonly words: () => Words
+}
+
+export interface Words {
+  readonly operation: Operation
   /** What it may attach a key to: nothing is done when their epochs are over. */
   readonly leases?: readonly Lease[]
 }
@@ -43,6 +49,8 @@ export class Lane {
   readonly #leases: Leases
   #waiting: Asked[] = []
   #flying = 0
+  /** What the questions that are on their way keep apart. */
+  readonly #busy = new FleetingSet<string>()
 
   constructor(client: EtcdClient, naming: Naming, leases: Leases) {
     this.#client = client
@@ -61,9 +69,11 @@ export class Lane {
   #flush(): void {
     while (this.#flying < FLYING_MAX && this.#waiting.length > 0) {
       const batch = this.#next()
+      if (batch.length === 0) return
       this.#flying += 1
       void this.#send(batch).finally(() => {
         this.#flying -= 1
+        for (const { apart } of batch) for (const word of apart) this.#busy.delete(word)
         this.#flush()
       })
     }
@@ -71,17 +81,15 @@ export class Lane {
 
   /** As many as go into one transaction, in their order. */
   #next(): Asked[] {
-    if (this.#waiting.length === 1) return this.#waiting.splice(0)
-    const words = new Set<string>()
     const batch: Asked[] = []
     const rest: Asked[] = []
     for (const asked of this.#waiting) {
       const { apart } = asked
-      if (batch.length === QUESTIONS_MAX || apart.some((word) => words.has(word))) {
+      if (batch.length === QUESTIONS_MAX || apart.some((word) => this.#busy.has(word))) {
         rest.push(asked)
         continue
       }
-      for (const word of apart) words.add(word)
+      for (const word of apart) this.#busy.add(word)
       batch.push(asked)
     }
     this.#waiting = rest
@@ -89,9 +97,11 @@ export class Lane {
   }
 
   async #send(batch: readonly Asked[]): Promise<void> {
-    const leases = [...new Set(batch.flatMap((asked) => asked.leases ?? []))]
+    const all = batch.map(({ words }) => words())
+    const leases = [...new Set(all.flatMap((words) => words.leases ?? []))]
     try {
-      const { succeeded, outcomes, header } = await this.#transact(batch, leases)
+      const operations = all.map(({ operation }) => operation)
+      const { succeeded, outcomes, header } = await this.#transact(operations, leases)
       const { revision } = header!
       if (succeeded) {
         for (const [index, { resolve }] of batch.entries()) resolve({ outcome: outcomes[index]!, revision })
@@ -108,12 +118,11 @@ export class Lane {
     }
   }
 
-  #transact(batch: readonly Asked[], leases: readonly Lease[]): Promise<TransactionResponse> {
+  #transact(success: readonly Operation[], leases: readonly Lease[]): Promise<TransactionResponse> {
     const epochs = leases.map(({ id }) => this.#naming.epoch(id))
     const compare = epochs.map((key, index): Partial<Compare> => {
       return { key, of: OF.version, is: IS.equal, version: leases[index]!.epoch }
     })
-    const success = batch.map(({ operation }) => operation())
     const failure = epochs.map((key): Operation => ({ range: { key } }))
     return this.#client.call(TXN, { compare, success, failure })
   }

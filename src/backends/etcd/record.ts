@@ -12,6 +12,8 @@ const LINGERS = '~'
 
 /** What an entry says of itself. Durations in milliseconds. */
 export interface Record {
+  /** The owner token; of what others have put in, nothing. */
+  readonly id: string
   readonly weight: number
   readonly capacity: number
   /** How long it is kept without renewal, lock delay included. */
@@ -25,8 +27,8 @@ export interface Record {
   readonly version?: number | undefined
 }
 
-export function encode({ weight, capacity, keptMs, joinedAt, heldAt, lingering, info }: Record): Buffer {
-  const text = JSON.stringify({ holdfast: VERSION, weight, capacity, keptMs, joinedAt, heldAt, info })
+export function encode({ id, weight, capacity, keptMs, joinedAt, heldAt, lingering, info }: Record): Buffer {
+  const text = JSON.stringify({ holdfast: VERSION, id, weight, capacity, keptMs, joinedAt, heldAt, info })
   return Buffer.from(lingering ? LINGERS + text : text)
 }
 
@@ -35,7 +37,7 @@ export function decode(value: Buffer): Record {
   const lingering = text.startsWith(LINGERS)
   const said = parsed(lingering ? text.slice(1) : text)
   if (said?.holdfast === VERSION) return { ...said, lingering }
-  return { weight: WHOLE, capacity: WHOLE, keptMs: Infinity, joinedAt: 0, version: said?.holdfast }
+  return { id: '', weight: WHOLE, capacity: WHOLE, keptMs: Infinity, joinedAt: 0, version: said?.holdfast }
 }
 
 function parsed(text: string): (Record & { readonly holdfast: number }) | undefined {

@@ -15,7 +15,9 @@ import type { Record } from './record.ts'
 
 export interface Seat extends Claim {
   readonly entry: Entry
-  readonly key: Buffer
+  /** Its number among those of its name; another process's has none. */
+  number: number | undefined
+  key: Buffer
   record: Record
   /** Its ticket; 0 until it is known. */
   fence: number
@@ -43,14 +45,15 @@ export interface Seat extends Claim {
 }
 
 /** One that is about to join. */
-export function newSeat(entry: Entry, naming: Naming): Seat {
+function newSeat(entry: Entry): Seat {
   const { name, id, weight, capacity, info, ttlMs, lockDelayMs = 0 } = entry
   return {
     name,
     id,
     entry,
-    key: naming.key(name, classOf(entry), id),
-    record: { weight, capacity, info, keptMs: ttlMs + lockDelayMs, joinedAt: realRuntime.wallMs() },
+    number: undefined,
+    key: NOWHERE,
+    record: { id, weight, capacity, info, keptMs: ttlMs + lockDelayMs, joinedAt: realRuntime.wallMs() },
     fence: 0,
     lease: undefined,
     foreign: false,
@@ -75,6 +78,7 @@ export function foreignSeat(name: string, { id, key, fence, lease, record }: Pla
     name,
     id,
     entry,
+    number: undefined,
     key,
     record,
     fence,
@@ -110,10 +114,21 @@ export function aloneAt({ alone, id, key, fence, lease, record, entry }: Seat, n
   return { revision: fence, places: [place] }
 }
 
+const NOWHERE = Buffer.alloc(0)
+
 export class Seats {
+  readonly #naming: Naming
+  /** What the keys of this process begin with, behind the class. */
+  readonly #process = realRuntime.token()
+  /** The numbers in use, by name. */
+  readonly #numbers = new FleetingMap<string, Set<number>>()
   readonly #seats = new FleetingMap<string, Seat>()
   /** No seat is due before this: a lower bound. */
   #earliest = Infinity
+
+  constructor(naming: Naming) {
+    this.#naming = naming
+  }
 
   get earliest(): number {
     return this.#earliest
@@ -132,14 +147,45 @@ export class Seats {
     return this.#seats.values()
   }
 
-  add(seat: Seat): void {
+  /** One that is about to join. */
+  take(entry: Entry): Seat {
+    const seat = newSeat(entry)
+    this.move(seat)
     this.#seats.set(seat.id, seat)
+    return seat
   }
 
-  /** It is nobody's any more. */
+  /** To another number, the lowest that is free; the one that it had stays in use. */
+  move(seat: Seat): void {
+    const used = this.#numbers.get(seat.name) ?? new Set()
+    let number = 0
+    while (used.has(number)) number += 1
+    this.#numbers.set(seat.name, used.add(number))
+    seat.number = number
+    seat.key = this.#naming.key(seat.name, classOf(seat.entry), `${this.#process}.${number}`)
+  }
+
+  /** It is nobody's any more, and its key is not there. */
   end(seat: Seat): void {
     seat.state = 'over'
     if (this.#seats.get(seat.id) === seat) this.#seats.delete(seat.id)
+    this.free(seat.name, seat.number)
+    seat.number = undefined
+  }
+
+  /** What it left in its key stands on; the number is to be freed later. */
+  leaveBehind(seat: Seat): number | undefined {
+    const { number } = seat
+    seat.number = undefined
+    this.end(seat)
+    return number
+  }
+
+  free(name: string, number: number | undefined): void {
+    const used = this.#numbers.get(name)
+    if (!used || number === undefined) return
+    used.delete(number)
+    if (used.size === 0) this.#numbers.delete(name)
   }
 
   promise(seat: Seat, until: number): void {

@@ -1,7 +1,8 @@
 /**
  * What is done to the keys: read, put in, written, deleted; gathered by two lanes, and tried again while it may pass.
  *
- * Everything here may be asked for twice: a join finds its key, a key is deleted once, and what is written is written again.
+ * Everything here may be asked for twice, and may arrive once more when it is long over: a join finds its key, and what is
+ * written and deleted is the entry that drew a ticket, whoever has its key by now.
  */
 import type { ElapsedClock } from '../../elapsed.ts'
 import { realRuntime } from '../../runtime.ts'
@@ -15,7 +16,7 @@ import { Lane } from './lane.ts'
 import type { Leases } from './leases.ts'
 import type { Compare, Operation, PutRequest } from './messages.ts'
 import { BY, ORDER } from './messages.ts'
-import { owned } from './record.ts'
+import { decode, owned, ticket } from './record.ts'
 
 /** What may pass is tried again for this long, within a request. */
 const PERSIST_MS = 4000
@@ -56,20 +57,21 @@ export class Store {
     return { first: kvs[0]?.createRevision, count }
   }
 
-  /** @returns whether it was there @throws EtcdError */
-  async delete(key: Buffer): Promise<boolean> {
-    const { outcome } = await this.#ask([key], { delete: { key } })
-    return outcome.delete!.deleted > 0
+  /** The ticket of an entry, by its key and owner token; `undefined`: it is not there. @throws EtcdError */
+  async find(key: Buffer, id: string): Promise<number | undefined> {
+    const { outcome } = await this.persist(() => this.#ask([key], { range: { key } }))
+    const [kv] = outcome.range!.kvs
+    return kv && decode(kv.value).id === id ? kv.createRevision : undefined
   }
 
   /** Delete it if a condition is met. @returns whether it was @throws EtcdError */
   async deleteIf({ key }: Pick<Place, 'key'>, condition: Partial<Compare>): Promise<boolean> {
-    return (await this.#if(key, condition, { delete: { key } })) !== undefined
+    return (await this.#if(key, [condition], { delete: { key } })) !== undefined
   }
 
-  /** Write into a key that is there, and somebody's. @returns at which revision; `undefined`: it is not @throws EtcdError */
-  write(put: Partial<PutRequest> & { readonly key: Buffer }): Promise<number | undefined> {
-    return this.#if(put.key, owned(put.key), { put })
+  /** Write into an entry that is there, and somebody's. @returns at which revision; `undefined`: it is not @throws EtcdError */
+  write({ key, fence }: Pick<Place, 'key' | 'fence'>, put: Partial<PutRequest>): Promise<number | undefined> {
+    return this.#if(key, [ticket({ key, fence }), owned(key)], { put: { key, ...put } })
   }
 
   /** Try again what may pass, while it is wanted. @throws EtcdError */
@@ -90,13 +92,13 @@ export class Store {
     this.#closed = true
   }
 
-  async #if(key: Buffer, condition: Partial<Compare>, operation: Operation): Promise<number | undefined> {
-    const transaction = { compare: [condition], success: [operation], failure: [] }
+  async #if(key: Buffer, compare: readonly Partial<Compare>[], operation: Operation): Promise<number | undefined> {
+    const transaction = { compare, success: [operation], failure: [] }
     const { outcome, revision } = await this.persist(() => this.#ask([key], { transaction }))
     return outcome.transaction!.succeeded ? revision : undefined
   }
 
   #ask(keys: readonly Buffer[], operation: Operation): Promise<Answer> {
-    return this.#others.ask({ apart: keys.map(String), operation: () => operation })
+    return this.#others.ask({ apart: keys.map(String), words: () => ({ operation }) })
   }
 }
