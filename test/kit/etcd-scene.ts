@@ -34,7 +34,7 @@ export interface EtcdSceneOptions extends Omit<ConnectOptions, 'runtime'> {
 }
 
 /** So many members run at a time: two cores are shared by all of them, and they think that a member that is slow is gone. */
-const RUNNING_MAX = 9
+const RUNNING_MAX = 14
 const places = connect('memory:').semaphore('members', RUNNING_MAX)
 
 export class EtcdScene extends Scene<EtcdNemesis> {

@@ -32,8 +32,10 @@ describe.concurrent('wires', () => {
     const [asker, other] = set.hands
     set.nemesis.silence(asker, 'down')
     expect(await asker.fails()).toBe('UNREACHABLE')
-    // Long before the ttl.
+    const since = performance.now()
     await other.enters()
+    // Long before the ttl.
+    expect(performance.now() - since).toBeLessThan(15_000)
     set.nemesis.reset(asker)
     await set.recovers()
     expect(await other.finishes()).toBe('written')
