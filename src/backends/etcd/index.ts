@@ -19,7 +19,8 @@ import { holdersOf } from './copy.ts'
 import { diagnose } from './diagnose.ts'
 import { EtcdError, GRPC, etcdError, isUnknown } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { capacityOf, joined, question, refusal, roomFor, together, togetherAt } from './joining.ts'
+import { capacityOf, deletions, joined, question, refusal, roomFor } from './joining.ts'
+import { together, togetherAt, whenHolding, whenWaiting } from './joining.ts'
 import type { Joining } from './joining.ts'
 import { Naming } from './keys.ts'
 import type { Answer, Words } from './lane.ts'
@@ -305,8 +306,8 @@ export class EtcdBackend implements Backend {
 
   async #join(seat: Seat, startedAt: number): Promise<Standing> {
     const { entry, name } = seat
-    const holding: Record = { ...seat.record, heldAt: seat.record.joinedAt }
-    const waiting: Record = { ...seat.record, keptMs: waitMsOf(entry) }
+    const holding = whenHolding(seat.record)
+    const waiting = whenWaiting(seat.record, entry)
     let seen: Joining['seen']
     let waitLease: Joining['waitLease']
     let waits = false
@@ -336,14 +337,9 @@ export class EtcdBackend implements Backend {
       }
       const mine = places.find(({ id }) => id === seat.id)
       if (mine) {
-        const found = { ...came, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
-        return this.#seated(
-          seat,
-          { ...found, fence: mine.fence },
-          mine.record,
-          leaseOf(mine, leasesOf(joining)),
-          startedAt,
-        )
+        const { fence, record } = mine
+        const found = { ...came, fence, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
+        return this.#seated(seat, found, record, leaseOf(mine, leasesOf(joining)), startedAt)
       }
       // What arrived there once more when it was long over: it is ended like any other, and not by us.
       if (places.some(({ key }) => key.equals(seat.key))) this.#seats.move(seat)
@@ -359,7 +355,7 @@ export class EtcdBackend implements Backend {
   }
 
   async #joinTogether(seats: readonly Seat[], startedAt: number): Promise<readonly Held[] | undefined> {
-    const records = seats.map(({ record }): Record => ({ ...record, heldAt: record.joinedAt }))
+    const records = seats.map(({ record }) => whenHolding(record))
     for (;;) {
       for (const seat of seats) seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, seat.record.keptMs))
       const leases = [...new Set(seats.flatMap(({ lease }) => lease ?? []))]
@@ -606,38 +602,26 @@ export class EtcdBackend implements Backend {
   }
 
   async #endShared(seat: Seat, lease: Lease | undefined): Promise<boolean> {
-    const { unknownIn } = seat
-    if (unknownIn !== undefined && lease) await this.#store.persist(() => this.#shutOut(unknownIn, lease))
-    return this.#remove(seat)
+    if (seat.unknownIn === undefined || !lease) return this.#store.delete(seat)
+    try {
+      const outcomes = await this.#store.persist(() => this.#leases.advance(lease, deletions(seat)))
+      return outcomes.some(({ transaction }) => transaction!.succeeded)
+    } catch (error) {
+      // Nothing is attached to a lease that is gone, and nothing will be.
+      if (error instanceof EtcdError && error.grpc === GRPC.notFound) return false
+      throw error
+    }
   }
 
   /** With the key, for a renewal that is on its way may have put it on another lease. @throws EtcdError */
   async #endOwn(seat: Seat, lease: Lease): Promise<boolean> {
-    const there = await this.#remove(seat)
-    const revoked = this.#store.persist(() => this.#leases.revoke(lease))
+    const deleted = this.#store.delete(seat)
     // A join that nobody knows of could still come.
+    if (seat.unknownIn === undefined) await deleted
+    const revoked = this.#store.persist(() => this.#leases.revoke(lease))
     if (seat.unknownIn === undefined) revoked.catch(() => {})
-    else await revoked
-    return there
-  }
-
-  /** @returns whether it was there @throws EtcdError */
-  async #remove(seat: Seat): Promise<boolean> {
-    if (seat.fence === 0) seat.fence = (await this.#store.find(seat.key, seat.id)) ?? 0
-    return seat.fence > 0 && this.#store.deleteIf(seat, ticket(seat))
-  }
-
-  /** A join that was sent in an epoch of a lease puts nothing in any more. */
-  async #shutOut(epoch: number, lease: Lease): Promise<void> {
-    while (lease.epoch <= epoch && !lease.gone) {
-      try {
-        await this.#leases.advance(lease)
-      } catch (error) {
-        // A lease that is gone attaches nothing, and a store that is too full for this takes no join.
-        if (error instanceof EtcdError && SHUT_OUT_ANYWAY.has(error.grpc)) return
-        throw error
-      }
-    }
+    else await Promise.all([deleted, revoked])
+    return deleted
   }
 
   /** Delete a place if a condition is met. @returns whether it was @throws EtcdError */
@@ -836,7 +820,6 @@ interface Came {
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof EtcdOptions>(['keyPrefix', 'lease', 'interop'])
 const LOST = { state: 'lost' } as const
-const SHUT_OUT_ANYWAY: ReadonlySet<number> = new Set([GRPC.notFound, GRPC.resourceExhausted])
 
 function standing(seat: Seat, startedAt: number, ahead: number, retryAfterMs: number): Held | Waiting {
   const fence = BigInt(seat.fence)

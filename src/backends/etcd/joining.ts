@@ -15,8 +15,9 @@ import type { Lease } from './leases.ts'
 import type { Operation, RangeResponse } from './messages.ts'
 import { BY, IS, OF, ORDER } from './messages.ts'
 import type { Record } from './record.ts'
-import { decode, encode } from './record.ts'
+import { decode, encode, ticket } from './record.ts'
 import type { Seat } from './seats.ts'
+import { waitMsOf } from './seats.ts'
 
 /** Who stands further back than this is told by the copy of the queue that it holds. */
 const LOOKED_AT_MAX = 256
@@ -119,6 +120,26 @@ export function togetherAt({ outcome, revision }: Answer, [first]: readonly Seat
   if (succeeded) return revision
   const [kv] = outcomes[0]!.range!.kvs
   return kv && decode(kv.value).id === first!.id ? kv.createRevision : undefined
+}
+
+/** The record of one that holds as soon as it is in. */
+export function whenHolding(record: Record): Record {
+  return { ...record, heldAt: record.joinedAt }
+}
+
+/** The record of one that waits. */
+export function whenWaiting(record: Record, entry: Entry): Record {
+  return { ...record, keptMs: waitMsOf(entry) }
+}
+
+/** Delete the key of an entry, and of no other: by its ticket, or, if that is not known, by what was put in. */
+export function deletions(seat: Pick<Seat, 'key' | 'fence' | 'record' | 'entry'>): Operation[] {
+  const { key, fence, record, entry } = seat
+  const values = [whenHolding(record), whenWaiting(record, entry)].map(encode)
+  const conditions = fence > 0 ? [ticket(seat)] : values.map((value) => ({ key, of: OF.value, is: IS.equal, value }))
+  return conditions.map((condition) => ({
+    transaction: { compare: [condition], success: [{ delete: { key } }], failure: [] },
+  }))
 }
 
 export function snapshotOf(naming: Naming, range: RangeResponse, revision: number, now: number): Snapshot {

@@ -15,7 +15,7 @@ import type { EtcdClient } from './client.ts'
 import { EtcdError, GRPC } from './errors.ts'
 import type { Heartbeat } from './heartbeat.ts'
 import type { Naming } from './keys.ts'
-import type { Operation } from './messages.ts'
+import type { Operation, Outcome } from './messages.ts'
 import { LEASE_GRANT, LEASE_REVOKE, TXN } from './messages.ts'
 
 /** A lease that has less than this share of its time is kept alive before anything is promised. */
@@ -47,7 +47,6 @@ export class Leases {
   readonly #onGone: (lease: Lease) => void
   readonly #shared = new Map<number, Lease>()
   readonly #granting = new Map<number, Promise<Lease>>()
-  readonly #advancing = new Map<Lease, Promise<void>>()
 
   constructor(
     client: EtcdClient,
@@ -113,22 +112,19 @@ export class Leases {
     this.#onGone(lease)
   }
 
-  /** Begin its next epoch: a join that was sent in this one puts nothing in any more. @throws EtcdError */
-  advance(lease: Lease): Promise<void> {
-    let advancing = this.#advancing.get(lease)
-    if (!advancing) {
-      advancing = this.#advance(lease).finally(() => this.#advancing.delete(lease))
-      this.#advancing.set(lease, advancing)
-    }
-    return advancing
-  }
-
-  async #advance(lease: Lease): Promise<void> {
+  /**
+   * Begin its next epoch: a join that was sent in this one puts nothing in any more. `more` is done in the same transaction, so
+   * that nothing has to be answered between the two.
+   *
+   * @returns what came of `more` @throws EtcdError
+   */
+  async advance(lease: Lease, more: readonly Operation[]): Promise<readonly Outcome[]> {
     const key = this.#naming.epoch(lease.id)
     // One inside the other, as joins are: a store that is full counts only what is put at the top, and takes those all the same.
     const put: Operation = { transaction: { compare: [], success: [{ put: { key, lease: lease.id } }], failure: [] } }
-    const { outcomes } = await this.#client.call(TXN, { success: [put, { range: { key } }] })
+    const { outcomes } = await this.#client.call(TXN, { success: [put, { range: { key } }, ...more] })
     lease.epoch = Math.max(lease.epoch, outcomes[1]?.range?.kvs[0]?.version ?? 0)
+    return outcomes.slice(2)
   }
 
   /** End it, and all that is attached to it. @returns whether it was there */

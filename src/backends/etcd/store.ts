@@ -9,14 +9,14 @@ import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient } from './client.ts'
 import type { Place, Snapshot } from './copy.ts'
 import { mayPass } from './errors.ts'
-import { snapshotOf } from './joining.ts'
+import { deletions, snapshotOf } from './joining.ts'
 import type { Naming } from './keys.ts'
 import type { Answer, Question } from './lane.ts'
 import { Lane } from './lane.ts'
 import type { Leases } from './leases.ts'
 import type { Compare, Operation, PutRequest } from './messages.ts'
 import { BY, ORDER } from './messages.ts'
-import { decode, owned, ticket } from './record.ts'
+import { owned, ticket } from './record.ts'
 
 /** What may pass is tried again for this long, within a request. */
 const PERSIST_MS = 4000
@@ -57,11 +57,10 @@ export class Store {
     return { first: kvs[0]?.createRevision, count }
   }
 
-  /** The ticket of an entry, by its key and owner token; `undefined`: it is not there. @throws EtcdError */
-  async find(key: Buffer, id: string): Promise<number | undefined> {
-    const { outcome } = await this.persist(() => this.#ask([key], { range: { key } }))
-    const [kv] = outcome.range!.kvs
-    return kv && decode(kv.value).id === id ? kv.createRevision : undefined
+  /** Delete the key of an entry. @returns whether it was there @throws EtcdError */
+  async delete(seat: Parameters<typeof deletions>[0]): Promise<boolean> {
+    const deleted = deletions(seat).map((operation) => this.persist(() => this.#ask([seat.key], operation)))
+    return (await Promise.all(deleted)).some(({ outcome }) => outcome.transaction!.succeeded)
   }
 
   /** Delete it if a condition is met. @returns whether it was @throws EtcdError */
