@@ -27,7 +27,8 @@ const SIGNS = {
   renew: /\0\0[\x0e-\x10]\0\0[^]{4}\0{4}[\x09-\x0b]\x08[\x80-\xff]{7,9}[\0-\x7f]/,
   /** Of a client-observed entry: a record that is put if its key is there. */
   rewrite: /holdfast\/lock\/lock:a\/w\/[^]*:\x01~[^]*\{"holdfast":1/,
-  leave: /\x1a[^]\x0a[^]holdfast\/lock\/lock:a\/w\//,
+  /** A deletion, by itself or in a transaction. */
+  leave: /(?:\0{4}[^]|\x1a[^])\x0a[^]holdfast\/lock\/lock:a\/w\//,
   /** Of the end of a key. */
   wake: /\x08\x01\x12[^]{1,2}\x0a[^]holdfast\/lock\/lock:a\/w\//,
 } as const

@@ -19,12 +19,13 @@ import { holdersOf } from './copy.ts'
 import { diagnose } from './diagnose.ts'
 import { EtcdError, GRPC, etcdError, isUnknown } from './errors.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { capacityOf, deletions, joined, question, refusal, roomFor } from './joining.ts'
-import { together, togetherAt, whenHolding, whenWaiting } from './joining.ts'
+import { capacityOf, deletion, joined, looksNoFurther, question, refusal, roomFor } from './joining.ts'
+import { together, togetherAt, wasDeleted, whenHolding, whenWaiting } from './joining.ts'
 import type { Joining } from './joining.ts'
 import { Naming } from './keys.ts'
 import type { Answer, Words } from './lane.ts'
-import { Lease, Leases, secondsOf } from './leases.ts'
+import type { Lease } from './leases.ts'
+import { Leases, secondsOf } from './leases.ts'
 import type { Compare } from './messages.ts'
 import type { Record } from './record.ts'
 import { checkVersions, encode, ticket, unchanged } from './record.ts'
@@ -234,7 +235,7 @@ export class EtcdBackend implements Backend {
     try {
       const { places } = await this.#store.persist(() => this.#store.read(name))
       const place = places.find((each) => BigInt(each.fence) === fence)
-      if (!place || !(await this.#delete(name, place, ticket(place)))) return false
+      if (!place || !(await this.#deleteIf(name, place, ticket(place)))) return false
       const seat = this.#seats.byId(place.id)
       if (seat) this.#isGone(seat)
       return true
@@ -312,15 +313,17 @@ export class EtcdBackend implements Backend {
     let waitLease: Joining['waitLease']
     let waits = false
     for (;;) {
-      seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, holding.keptMs))
-      waitLease = await this.#store.persist(() => this.#waitLease(seat, waits || seen !== undefined, waitLease))
+      seat.lease ??=
+        this.#aliveLease(holding.keptMs) ?? (await this.#store.persist(() => this.#leaseFor(seat, holding.keptMs)))
+      if (waits || seen) waitLease = await this.#store.persist(() => this.#waitLease(seat, waitLease))
       let joining!: Joining
       const words = (): Words => {
-        // There may be one by now.
-        waitLease ??= this.#aliveWaitLease(seat)
-        joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, seen }
-        const operation = question(this.#naming, joining, this.#copies.get(name) !== undefined)
-        return { operation, leases: leasesOf(joining) }
+        const isCopied = this.#copies.get(name) !== undefined
+        // Where others are likely it is told at once how it would wait.
+        if (isCopied) waitLease ??= this.#aliveWaitLease(seat)
+        const asked = seat.unknownIn !== undefined
+        joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, asked, seen }
+        return { operation: question(this.#naming, joining, isCopied), leases: leasesOf(joining) }
       }
       const answer = await this.#put([seat], words)
       if (!answer) continue
@@ -339,7 +342,7 @@ export class EtcdBackend implements Backend {
       if (mine) {
         const { fence, record } = mine
         const found = { ...came, fence, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
-        return this.#seated(seat, found, record, leaseOf(mine, leasesOf(joining)), startedAt)
+        return this.#seated(seat, found, record, this.#leaseOf(mine, leasesOf(joining)), startedAt)
       }
       // What arrived there once more when it was long over: it is ended like any other, and not by us.
       if (places.some(({ key }) => key.equals(seat.key))) this.#seats.move(seat)
@@ -349,7 +352,7 @@ export class EtcdBackend implements Backend {
         this.#forget(seat)
         return this.#refused(reason, places)
       }
-      if (entry.wait && entry.waitersMax === undefined) waits = true
+      if (looksNoFurther(entry)) waits = true
       else seen = { revision, holds: roomFor(entry.weight, places) }
     }
   }
@@ -468,7 +471,7 @@ export class EtcdBackend implements Backend {
     const { places } = await this.#store.persist(() => this.#store.read(name))
     const place = places.find((each) => each.id === id)
     if (!place || place.record.lingering) return none
-    const seat = foreignSeat(name, place, this.#clock.now())
+    const seat = foreignSeat(name, place, this.#leaseOf(place), this.#clock.now())
     try {
       return await verb(seat)
     } finally {
@@ -602,10 +605,9 @@ export class EtcdBackend implements Backend {
   }
 
   async #endShared(seat: Seat, lease: Lease | undefined): Promise<boolean> {
-    if (seat.unknownIn === undefined || !lease) return this.#store.delete(seat)
+    if (seat.unknownIn === undefined || !lease) return this.#delete(seat)
     try {
-      const outcomes = await this.#store.persist(() => this.#leases.advance(lease, deletions(seat)))
-      return outcomes.some(({ transaction }) => transaction!.succeeded)
+      return wasDeleted(await this.#store.persist(() => this.#leases.advance(lease, deletion(seat))))
     } catch (error) {
       // Nothing is attached to a lease that is gone, and nothing will be.
       if (error instanceof EtcdError && error.grpc === GRPC.notFound) return false
@@ -615,7 +617,7 @@ export class EtcdBackend implements Backend {
 
   /** With the key, for a renewal that is on its way may have put it on another lease. @throws EtcdError */
   async #endOwn(seat: Seat, lease: Lease): Promise<boolean> {
-    const deleted = this.#store.delete(seat)
+    const deleted = this.#delete(seat)
     // A join that nobody knows of could still come.
     if (seat.unknownIn === undefined) await deleted
     const revoked = this.#store.persist(() => this.#leases.revoke(lease))
@@ -624,8 +626,13 @@ export class EtcdBackend implements Backend {
     return deleted
   }
 
+  #delete(seat: Seat): Promise<boolean> {
+    // What may arrive later must not meet another entry there.
+    return this.#store.delete(seat, () => this.#seats.giveUp(seat))
+  }
+
   /** Delete a place if a condition is met. @returns whether it was @throws EtcdError */
-  async #delete(name: string, place: Pick<Place, 'key' | 'fence'>, condition: Partial<Compare>): Promise<boolean> {
+  async #deleteIf(name: string, place: Pick<Place, 'key' | 'fence'>, condition: Partial<Compare>): Promise<boolean> {
     const deleted = await this.#store.deleteIf(place, condition)
     if (deleted) this.#copies.get(name)?.remove(place.fence)
     return deleted
@@ -695,7 +702,7 @@ export class EtcdBackend implements Backend {
       if (each.endsAt > now) continue
       this.#lingering.delete(each)
       this.#endLater(each.name, async () => {
-        await this.#delete(each.name, each, unchanged(each))
+        await this.#deleteIf(each.name, each, unchanged(each))
         this.#seats.free(each.name, each.number)
       })
     }
@@ -715,7 +722,7 @@ export class EtcdBackend implements Backend {
     try {
       const now = this.#clock.now()
       const stale = copy.holders.filter(({ record, seenAt }) => now - seenAt >= record.keptMs)
-      const ended = await Promise.all(stale.map((place) => this.#delete(name, place, unchanged(place))))
+      const ended = await Promise.all(stale.map((place) => this.#deleteIf(name, place, unchanged(place))))
       return ended.some(Boolean)
     } finally {
       this.#release(copy)
@@ -763,20 +770,33 @@ export class EtcdBackend implements Backend {
     }
   }
 
-  /** The same, if it costs nothing. */
-  #aliveWaitLease(seat: Seat): Joining['waitLease'] {
-    return this.#mode === 'process' && seat.entry.wait ? this.#leases.alive(waitMsOf(seat.entry)) : undefined
+  #aliveLease(ms: number): Lease | undefined {
+    return this.#mode === 'process' ? this.#leases.alive(ms) : undefined
   }
 
-  /** What a waiter is kept by. `undefined`: there is none yet, and it is not worth one before it has to wait. */
-  async #waitLease(seat: Seat, waits: boolean, known: Joining['waitLease']): Promise<Joining['waitLease']> {
+  /** What a waiter is kept by. */
+  async #waitLease(seat: Seat, known: Joining['waitLease']): Promise<Joining['waitLease']> {
     if (this.#mode === 'observed') return 'none'
     const ms = waitMsOf(seat.entry)
-    if (this.#mode === 'process') return waits ? this.#leases.shared(ms) : this.#leases.alive(ms)
+    if (this.#mode === 'process') return this.#leases.shared(ms)
     // A key has one lease, and who waits is kept for less.
     if (seat.lease!.ms <= secondsOf(ms) * 1000) return seat.lease
-    if (typeof known === 'object' && !known.gone) return known
-    return waits ? this.#leases.own(ms) : undefined
+    return typeof known === 'object' && !known.gone ? known : this.#leases.own(ms)
+  }
+
+  /** What a place is attached to, among these or another one. */
+  #leaseOf({ lease: id, record }: Place, known: readonly Lease[] = []): Lease | undefined {
+    if (id === 0n) return undefined
+    return known.find((lease) => lease.id === id) ?? this.#leases.foreign(id, record.keptMs)
+  }
+
+  /** The same, if it costs nothing; `undefined`: look first. */
+  #aliveWaitLease({ entry, lease }: Seat): Joining['waitLease'] {
+    if (!entry.wait) return undefined
+    if (this.#mode === 'observed') return 'none'
+    const ms = waitMsOf(entry)
+    if (this.#mode === 'process') return this.#aliveLease(ms)
+    return lease!.ms <= secondsOf(ms) * 1000 ? lease : undefined
   }
 
   // Time
@@ -840,12 +860,6 @@ function notKnown(seat: Seat): void {
 
 function leasesOf({ lease, waitLease }: Joining): Lease[] {
   return [lease, waitLease].filter((each) => typeof each === 'object')
-}
-
-/** What a place is attached to: one of these, or another, of which it is not known how long it lasts. */
-function leaseOf({ lease: id, record }: Place, known: readonly Lease[]): Lease | undefined {
-  if (id === 0n) return undefined
-  return known.find((lease) => lease.id === id) ?? new Lease(id, secondsOf(record.keptMs) * 1000, 0)
 }
 
 function allHeld(standings: readonly (Held | Waiting | undefined)[]): readonly Held[] | undefined {

@@ -12,7 +12,7 @@ import type { Naming } from './keys.ts'
 import { absent, classOf } from './keys.ts'
 import type { Answer } from './lane.ts'
 import type { Lease } from './leases.ts'
-import type { Operation, RangeResponse } from './messages.ts'
+import type { Compare, Operation, Outcome, RangeResponse } from './messages.ts'
 import { BY, IS, OF, ORDER } from './messages.ts'
 import type { Record } from './record.ts'
 import { decode, encode, ticket } from './record.ts'
@@ -32,8 +32,15 @@ export interface Joining {
   readonly lease: Lease | undefined
   /** For one that waits; `undefined`: look first. */
   readonly waitLease: Lease | 'none' | undefined
+  /** It may have been put in before. */
+  readonly asked: boolean
   /** What is known from looking: put it in as `record`, unless somebody came since. */
   readonly seen?: { readonly revision: number; readonly holds: boolean } | undefined
+}
+
+/** Whoever waits, however long the queue is, need not look at it before it joins. */
+export function looksNoFurther({ wait, waitersMax }: Entry): boolean {
+  return wait && waitersMax === undefined
 }
 
 /** What came of it. `found`: it was not put in now, and this is who stands there. */
@@ -51,7 +58,7 @@ export type Joined =
 
 /** @param isCopied the whole queue is known already, and need not be told */
 export function question(naming: Naming, joining: Joining, isCopied: boolean): Operation {
-  const { entry, key, holding, waiting, lease, waitLease, seen } = joining
+  const { entry, key, holding, waiting, lease, waitLease, asked, seen } = joining
   const { name } = entry
   const kind = classOf(entry)
   const everybody = naming.all(name)
@@ -69,10 +76,10 @@ export function question(naming: Naming, joining: Joining, isCopied: boolean): O
     const [record, on] = seen.holds ? [holding, lease] : [waiting, waitLease === 'none' ? undefined : waitLease]
     return { transaction: { compare: [still], success: [put(record, on), range(0)], failure: [range(0)] } }
   }
-  const looks = entry.waitersMax !== undefined || !entry.wait || waitLease === undefined
+  const looks = !looksNoFurther(entry) || waitLease === undefined
   const limit = exclusive ? 1 : LOOKED_AT_MAX
   const otherwise: Operation = looks
-    ? range(!entry.wait && exclusive ? 1 : 0)
+    ? range(exclusive && !asked && entry.waitersMax === undefined ? 1 : 0)
     : {
         transaction: {
           compare: [absent({ key, rangeEnd: NO_END }), ...naming.agreeing(name, kind)],
@@ -133,13 +140,21 @@ export function whenWaiting(record: Record, entry: Entry): Record {
 }
 
 /** Delete the key of an entry, and of no other: by its ticket, or, if that is not known, by what was put in. */
-export function deletions(seat: Pick<Seat, 'key' | 'fence' | 'record' | 'entry'>): Operation[] {
+export function deletion(seat: Pick<Seat, 'key' | 'fence' | 'record' | 'entry'>): Operation {
   const { key, fence, record, entry } = seat
-  const values = [whenHolding(record), whenWaiting(record, entry)].map(encode)
-  const conditions = fence > 0 ? [ticket(seat)] : values.map((value) => ({ key, of: OF.value, is: IS.equal, value }))
-  return conditions.map((condition) => ({
+  const deleteIf = (condition: Partial<Compare>): Operation => ({
     transaction: { compare: [condition], success: [{ delete: { key } }], failure: [] },
-  }))
+  })
+  if (fence > 0) return deleteIf(ticket(seat))
+  const values = [whenHolding(record), whenWaiting(record, entry)].map(encode)
+  const success = values.map((value) => deleteIf({ key, of: OF.value, is: IS.equal, value }))
+  return { transaction: { compare: [], success, failure: [] } }
+}
+
+/** Whether it was there. */
+export function wasDeleted({ transaction }: Outcome): boolean {
+  const { succeeded, outcomes } = transaction!
+  return succeeded && outcomes.some((outcome) => (outcome.transaction ? wasDeleted(outcome) : true))
 }
 
 export function snapshotOf(naming: Naming, range: RangeResponse, revision: number, now: number): Snapshot {

@@ -32,12 +32,23 @@ export interface Parsed {
 /** What the names of queues begin with that are locks, and that others may share. */
 const LOCK = 'lock:'
 
+/** What is often asked about a name. */
+interface Known {
+  readonly all: KeyRange
+  readonly nobody: readonly Partial<Compare>[]
+  readonly onlyReaders: readonly Partial<Compare>[]
+}
+
+const KNOWN_MAX = 1000
+
 /** Comes right after `/`: where the keys of a folder end. */
 const BEHIND_SLASH = '0'
 
 export class Naming {
   readonly #own: string
   readonly #interop: boolean
+  /** Whoever locked a name is likely to lock it again. */
+  readonly #known = new Map<string, Known>()
 
   /**
    * @param prefix what all keys begin with
@@ -57,13 +68,13 @@ export class Naming {
 
   /** All keys of a name. */
   all(name: string): KeyRange {
-    return this.#between(name, '', '')
+    return this.#knownOf(name).all
   }
 
   /** Conditions: nobody is there whom an entry of this class has to count. */
-  alone(name: string, kind: Class): Partial<Compare>[] {
-    if (kind !== 'r') return [absent(this.all(name))]
-    return [absent(this.#between(name, '', 'r/')), absent(this.#between(name, `r${BEHIND_SLASH}`, ''))]
+  alone(name: string, kind: Class): readonly Partial<Compare>[] {
+    const { nobody, onlyReaders } = this.#knownOf(name)
+    return kind === 'r' ? onlyReaders : nobody
   }
 
   /** Conditions: all that are there count in the same capacity. */
@@ -105,6 +116,18 @@ export class Naming {
 
   get #locks(): string {
     return `${this.#own}lock/`
+  }
+
+  #knownOf(name: string): Known {
+    let known = this.#known.get(name)
+    if (!known) {
+      const all = this.#between(name, '', '')
+      const others = [this.#between(name, '', 'r/'), this.#between(name, `r${BEHIND_SLASH}`, '')]
+      known = { all, nobody: [absent(all)], onlyReaders: others.map(absent) }
+      if (this.#known.size === KNOWN_MAX) this.#known.clear()
+      this.#known.set(name, known)
+    }
+    return known
   }
 
   #folder(name: string): string {

@@ -27,13 +27,15 @@ export class Lease {
   readonly ms: number
   /** By the elapsed clock: until then the server is known to keep it. */
   until: number
-  /** The version of the key of its epoch. */
+  /** The key of its epoch, and the version that it has. */
+  readonly epochKey: Buffer
   epoch = 0
   /** The server has said that it is gone. */
   gone = false
 
-  constructor(id: bigint, ms: number, until: number) {
+  constructor(id: bigint, ms: number, until: number, epochKey: Buffer) {
     this.id = id
+    this.epochKey = epochKey
     this.ms = ms
     this.until = until
   }
@@ -87,7 +89,12 @@ export class Leases {
   async own(ms: number): Promise<Lease> {
     const sentAt = this.#clock.now()
     const { id, ttl } = await this.#client.call(LEASE_GRANT, { ttl: secondsOf(ms) })
-    return new Lease(id, ttl * 1000, sentAt + ttl * 1000)
+    return new Lease(id, ttl * 1000, sentAt + ttl * 1000, this.#naming.epoch(id))
+  }
+
+  /** One that another process has, or that this one knows no more: it is not known how long it lasts. */
+  foreign(id: bigint, keptMs: number): Lease {
+    return new Lease(id, secondsOf(keptMs) * 1000, 0, this.#naming.epoch(id))
   }
 
   isFresh({ until, ms }: Lease): boolean {
@@ -118,13 +125,13 @@ export class Leases {
    *
    * @returns what came of `more` @throws EtcdError
    */
-  async advance(lease: Lease, more: readonly Operation[]): Promise<readonly Outcome[]> {
-    const key = this.#naming.epoch(lease.id)
+  async advance(lease: Lease, more: Operation): Promise<Outcome> {
+    const key = lease.epochKey
     // One inside the other, as joins are: a store that is full counts only what is put at the top, and takes those all the same.
     const put: Operation = { transaction: { compare: [], success: [{ put: { key, lease: lease.id } }], failure: [] } }
-    const { outcomes } = await this.#client.call(TXN, { success: [put, { range: { key } }, ...more] })
+    const { outcomes } = await this.#client.call(TXN, { success: [put, { range: { key } }, more] })
     lease.epoch = Math.max(lease.epoch, outcomes[1]?.range?.kvs[0]?.version ?? 0)
-    return outcomes.slice(2)
+    return outcomes[2]!
   }
 
   /** End it, and all that is attached to it. @returns whether it was there */

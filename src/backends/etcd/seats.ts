@@ -10,7 +10,7 @@ import { realRuntime } from '../../runtime.ts'
 import type { Copy, Place, Snapshot } from './copy.ts'
 import type { Naming } from './keys.ts'
 import { classOf } from './keys.ts'
-import { Lease, secondsOf } from './leases.ts'
+import type { Lease } from './leases.ts'
 import type { Record } from './record.ts'
 
 export interface Seat extends Claim {
@@ -70,10 +70,14 @@ function newSeat(entry: Entry): Seat {
 }
 
 /** One that another process has put in. Its lease is that one's, and will not be another. */
-export function foreignSeat(name: string, { id, key, fence, lease, record }: Place, now: number): Seat {
+export function foreignSeat(
+  name: string,
+  { id, key, fence, record }: Place,
+  lease: Lease | undefined,
+  now: number,
+): Seat {
   const { weight, capacity, keptMs } = record
   const entry = { name, id, weight, capacity, ttlMs: keptMs, waitTtlMs: keptMs, wait: true }
-  const theirs = lease === 0n ? undefined : new Lease(lease, secondsOf(keptMs) * 1000, now)
   return {
     name,
     id,
@@ -82,7 +86,7 @@ export function foreignSeat(name: string, { id, key, fence, lease, record }: Pla
     key,
     record,
     fence,
-    lease: theirs,
+    lease,
     foreign: true,
     ownsLease: false,
     copy: undefined,
@@ -176,9 +180,14 @@ export class Seats {
   /** What it left in its key stands on; the number is to be freed later. */
   leaveBehind(seat: Seat): number | undefined {
     const { number } = seat
-    seat.number = undefined
+    this.giveUp(seat)
     this.end(seat)
     return number
+  }
+
+  /** Its number stays in use for ever. */
+  giveUp(seat: Seat): void {
+    seat.number = undefined
   }
 
   free(name: string, number: number | undefined): void {

@@ -8,8 +8,8 @@ import type { ElapsedClock } from '../../elapsed.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient } from './client.ts'
 import type { Place, Snapshot } from './copy.ts'
-import { mayPass } from './errors.ts'
-import { deletions, snapshotOf } from './joining.ts'
+import { isUnknown, mayPass } from './errors.ts'
+import { deletion, snapshotOf, wasDeleted } from './joining.ts'
 import type { Naming } from './keys.ts'
 import type { Answer, Question } from './lane.ts'
 import { Lane } from './lane.ts'
@@ -34,8 +34,8 @@ export class Store {
   constructor(client: EtcdClient, naming: Naming, leases: Leases, clock: ElapsedClock) {
     this.#naming = naming
     this.#clock = clock
-    this.#joins = new Lane(client, naming, leases)
-    this.#others = new Lane(client, naming, leases)
+    this.#joins = new Lane(client, leases)
+    this.#others = new Lane(client, leases)
   }
 
   /** One try. @throws EtcdError */
@@ -57,10 +57,25 @@ export class Store {
     return { first: kvs[0]?.createRevision, count }
   }
 
-  /** Delete the key of an entry. @returns whether it was there @throws EtcdError */
-  async delete(seat: Parameters<typeof deletions>[0]): Promise<boolean> {
-    const deleted = deletions(seat).map((operation) => this.persist(() => this.#ask([seat.key], operation)))
-    return (await Promise.all(deleted)).some(({ outcome }) => outcome.transaction!.succeeded)
+  /**
+   * Delete the key of an entry, on the condition that it is still this one's: the first time without, which is quicker, and after
+   * that the key must not be used again.
+   *
+   * @param unsure it was not answered whether it is deleted
+   * @returns whether it was there @throws EtcdError
+   */
+  async delete(seat: Parameters<typeof deletion>[0], unsure: () => void): Promise<boolean> {
+    const { key, fence } = seat
+    if (fence > 0) {
+      try {
+        return (await this.#ask([key], { delete: { key } })).outcome.delete!.deleted > 0
+      } catch (error) {
+        if (!isUnknown(error)) throw error
+        unsure()
+      }
+    }
+    const operation = deletion(seat)
+    return wasDeleted((await this.persist(() => this.#ask([key], operation))).outcome)
   }
 
   /** Delete it if a condition is met. @returns whether it was @throws EtcdError */

@@ -176,6 +176,24 @@ describe.concurrent('wires', () => {
     await set.verdict()
   })
 
+  test('10 a release arrives when its own process holds once more: it ends nothing', async ({ scene }) => {
+    const set = await scene(1, { ttl: '10s' })
+    const [hand] = set.hands
+    const first = await hand.enters()
+    const asked = set.nemesis.stall(hand, 'leave')
+    const finished = hand.finishes()
+    await asked
+    expect(await finished).toBe('written')
+    const fence = await hand.enters()
+    expect(fence).toBeGreaterThan(first)
+    await set.recovers()
+    await sleep(CARRIED_OUT_MS)
+    expect(await set.holder()).toBe(fence)
+    expect(await hand.state()).toBe('held')
+    expect(await hand.finishes()).toBe('written')
+    await set.verdict()
+  })
+
   test('11 a renewal arrives when another holds: it renews nothing, and nobody comes back', async ({ scene }) => {
     const set = await scene(3, { ttl: '2s' })
     const [old, next, last] = set.hands
