@@ -1,12 +1,11 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
 // `unit` shares one process per worker between files: quick, so a test leaves nothing behind.
-// `processes` starts processes of its own, from dist/, one file after the other; `servers` does so with servers, which mostly
-// wait, beside it.
+// `processes` starts processes of its own, from dist/, one file after the other; `servers` and `etcd` do so with servers, which
+// mostly wait, beside it.
 const processTests = 'test/**/*.proc.test.ts'
-const serverTests = ['conformance', 'etcd', 'guards', 'redis', 'redlock'].map(
-  (folder) => `test/${folder}/**/*.proc.test.ts`,
-)
+const serverTests = ['conformance', 'guards', 'redis', 'redlock'].map((folder) => `test/${folder}/**/*.proc.test.ts`)
+const etcdTests = ['test/etcd/**/*.proc.test.ts', 'test/conformance/etcd.proc.test.ts']
 
 const processes = {
   globalSetup: 'test/kit/servers.ts',
@@ -35,10 +34,18 @@ export default defineConfig({
           ...processes,
           name: 'processes',
           include: [processTests],
-          exclude: [...configDefaults.exclude, ...serverTests],
+          exclude: [...configDefaults.exclude, ...serverTests, ...etcdTests],
         },
       },
-      { test: { ...processes, name: 'servers', include: serverTests } },
+      {
+        test: {
+          ...processes,
+          name: 'servers',
+          include: serverTests,
+          exclude: [...configDefaults.exclude, ...etcdTests],
+        },
+      },
+      { test: { ...processes, name: 'etcd', include: etcdTests } },
     ],
   },
 })

@@ -38,6 +38,8 @@ export interface Words {
 }
 
 interface Asked extends Question {
+  /** Not with others again: one of them failed for all. */
+  alone: boolean
   readonly resolve: (answer: Answer) => void
   readonly reject: (error: unknown) => void
 }
@@ -45,7 +47,10 @@ interface Asked extends Question {
 export class Lane {
   readonly #client: EtcdClient
   readonly #leases: Leases
+  readonly #flushLater = (): void => this.#flush()
   #waiting: Asked[] = []
+  /** It is flushed at the end of this turn. */
+  #isDue = false
   #flying = 0
   /** What the questions that are on their way keep apart. */
   readonly #busy = new FleetingSet<string>()
@@ -58,12 +63,15 @@ export class Lane {
   /** @throws EtcdError `unavailable`: nobody knows what was done; else nothing was */
   ask(question: Question): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ ...question, resolve, reject })
-      if (this.#waiting.length === 1) process.nextTick(() => this.#flush())
+      this.#waiting.push({ ...question, alone: false, resolve, reject })
+      if (this.#isDue) return
+      this.#isDue = true
+      process.nextTick(this.#flushLater)
     })
   }
 
   #flush(): void {
+    this.#isDue = false
     while (this.#flying < FLYING_MAX && this.#waiting.length > 0) {
       const batch = this.#next()
       if (batch.length === 0) return
@@ -81,8 +89,9 @@ export class Lane {
     const batch: Asked[] = []
     const rest: Asked[] = []
     for (const asked of this.#waiting) {
-      const { apart } = asked
-      if (batch.length === QUESTIONS_MAX || apart.some((word) => this.#busy.has(word))) {
+      const { apart, alone } = asked
+      const full = batch.length === QUESTIONS_MAX || (batch.length > 0 && (alone || batch[0]!.alone))
+      if (full || apart.some((word) => this.#busy.has(word))) {
         rest.push(asked)
         continue
       }
@@ -104,8 +113,14 @@ export class Lane {
       else this.#waiting.unshift(...batch)
     } catch (error) {
       // One of the leases is gone: nothing was done, and each finds out whether it was its own.
-      if (error instanceof EtcdError && error.grpc === GRPC.notFound)
+      if (error instanceof EtcdError && error.grpc === GRPC.notFound) {
         await Promise.allSettled(leases.map((lease) => this.#leases.beat(lease)))
+        if (batch.length > 1) {
+          for (const asked of batch) asked.alone = true
+          this.#waiting.unshift(...batch)
+          return
+        }
+      }
       for (const { reject } of batch) reject(error)
     }
   }
