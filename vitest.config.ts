@@ -1,11 +1,12 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
 // `unit` shares one process per worker between files: quick, so a test leaves nothing behind.
-// `processes` starts processes of its own, from dist/, one file after the other; `servers` and `etcd` do so with servers, which
-// mostly wait, beside it.
+// `processes` starts processes of its own, from dist/, one file after the other; `servers` does so with servers, which mostly
+// wait, two files at a time.
 const processTests = 'test/**/*.proc.test.ts'
-const serverTests = ['conformance', 'guards', 'redis', 'redlock'].map((folder) => `test/${folder}/**/*.proc.test.ts`)
-const etcdTests = ['test/etcd/**/*.proc.test.ts', 'test/conformance/etcd.proc.test.ts']
+const serverTests = ['conformance', 'etcd', 'guards', 'redis', 'redlock'].map(
+  (folder) => `test/${folder}/**/*.proc.test.ts`,
+)
 
 const processes = {
   globalSetup: 'test/kit/servers.ts',
@@ -34,18 +35,10 @@ export default defineConfig({
           ...processes,
           name: 'processes',
           include: [processTests],
-          exclude: [...configDefaults.exclude, ...serverTests, ...etcdTests],
+          exclude: [...configDefaults.exclude, ...serverTests],
         },
       },
-      {
-        test: {
-          ...processes,
-          name: 'servers',
-          include: serverTests,
-          exclude: [...configDefaults.exclude, ...etcdTests],
-        },
-      },
-      { test: { ...processes, name: 'etcd', include: etcdTests } },
+      { test: { ...processes, name: 'servers', include: serverTests, fileParallelism: true, maxWorkers: 2 } },
     ],
   },
 })

@@ -72,7 +72,8 @@ const ON_A_QUORUM: Supports = { queue: false, sharing: 'none', fence: 'durable',
 
 function etcdAt(url: string): Backend {
   checkAddress(parseEtcdUrl, url)
-  return new Later('etcd', ON_A_SERVER, async () => (await import('./backends/etcd/index.ts')).etcdAt(url))
+  const load = async (): Promise<Backend> => (await import('./backends/etcd/index.ts')).etcdAt(url)
+  return new Later('etcd', ON_A_SERVER, load, ['joinAll', 'attend', 'keyOf'])
 }
 
 function redlockAt(url: string): Backend {

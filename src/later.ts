@@ -1,29 +1,35 @@
 /**
  * A backend that is loaded at its first use: whoever locks in a file pays nothing for the drivers of servers.
  */
-import type { Backend, Claim, Entry, Finding, Held, QueueView, Renewal, Standing, Supports, Wake } from './backend.ts'
+import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from './backend.ts'
 import { BackendError } from './backend.ts'
+
+type Optional = 'joinAll' | 'attend' | 'keyOf'
 
 export class Later implements Backend {
   readonly kind: string
   readonly supports: Supports
+  readonly joinAll?: NonNullable<Backend['joinAll']>
+  readonly attend?: NonNullable<Backend['attend']>
+  readonly keyOf?: NonNullable<Backend['keyOf']>
   readonly #load: () => Promise<Backend>
   #loading: Promise<Backend> | undefined
   #loaded: Backend | undefined
   #closed = false
 
-  constructor(kind: string, supports: Supports, load: () => Promise<Backend>) {
+  /** @param optional the verbs that not every backend has, and this one will */
+  constructor(kind: string, supports: Supports, load: () => Promise<Backend>, optional: readonly Optional[] = []) {
     this.kind = kind
     this.supports = supports
     this.#load = load
+    if (optional.includes('joinAll')) this.joinAll = async (entries) => (await this.#backend()).joinAll!(entries)
+    if (optional.includes('attend'))
+      this.attend = (claim, alarm) => this.#loaded?.attend?.(claim, alarm) ?? ((): void => {})
+    if (optional.includes('keyOf')) this.keyOf = (claim) => this.#loaded?.keyOf?.(claim)
   }
 
   async join(entry: Entry): Promise<Standing> {
     return (await this.#backend()).join(entry)
-  }
-
-  async joinAll(entries: readonly Entry[]): Promise<readonly Held[] | undefined> {
-    return (await this.#backend()).joinAll?.(entries)
   }
 
   async renew(claim: Claim, ttlMs: number, signal?: AbortSignal): Promise<Renewal> {
@@ -50,14 +56,6 @@ export class Later implements Backend {
 
   async watch(claim: Claim, wake: Wake): Promise<() => void> {
     return this.#subscribe((backend) => backend.watch(claim, wake))
-  }
-
-  attend(claim: Claim, alarm: () => void): () => void {
-    return this.#loaded?.attend?.(claim, alarm) ?? ((): void => {})
-  }
-
-  keyOf(claim: Claim): string | undefined {
-    return this.#loaded?.keyOf?.(claim)
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {

@@ -159,7 +159,8 @@ export class EtcdBackend implements Backend {
   async join(entry: Entry): Promise<Standing> {
     this.#checkOpen()
     const startedAt = this.#clock.now()
-    await this.#prune(entry.name)
+    this.#sweep(startedAt)
+    if (this.#ending.size > 0) await this.#ending.get(entry.name)
     const known = this.#seats.get(entry)
     if (known?.state === 'standing') {
       const standing = await this.#whereIs(known, startedAt)
@@ -307,14 +308,13 @@ export class EtcdBackend implements Backend {
 
   async #join(seat: Seat, startedAt: number): Promise<Standing> {
     const { entry, name } = seat
-    const holding = whenHolding(seat.record)
-    const waiting = whenWaiting(seat.record, entry)
+    const { record } = seat
     let seen: Joining['seen']
     let waitLease: Joining['waitLease']
     let waits = false
     for (;;) {
       seat.lease ??=
-        this.#aliveLease(holding.keptMs) ?? (await this.#store.persist(() => this.#leaseFor(seat, holding.keptMs)))
+        this.#aliveLease(record.keptMs) ?? (await this.#store.persist(() => this.#leaseFor(seat, record.keptMs)))
       if (waits || seen) waitLease = await this.#store.persist(() => this.#waitLease(seat, waitLease))
       let joining!: Joining
       const words = (): Words => {
@@ -322,27 +322,27 @@ export class EtcdBackend implements Backend {
         // Where others are likely it is told at once how it would wait.
         if (isCopied) waitLease ??= this.#aliveWaitLease(seat)
         const asked = seat.unknownIn !== undefined
-        joining = { entry, key: seat.key, holding, waiting, lease: seat.lease, waitLease, asked, seen }
+        joining = { entry, key: seat.key, record, lease: seat.lease, waitLease, asked, seen }
         return { operation: question(this.#naming, joining, isCopied), leases: leasesOf(joining) }
       }
       const answer = await this.#put([seat], words)
       if (!answer) continue
       if (seat.state !== 'joining') throw leftEarly()
       const came = joined(this.#naming, joining, answer, this.#clock.now())
-      if (came.state === 'alone') return this.#seated(seat, came, holding, seat.lease, startedAt)
+      if (came.state === 'alone') return this.#seated(seat, came, whenHolding(record), seat.lease, startedAt)
       const { places, revision } = came.snapshot
       checkVersions(places.map(({ record }) => record))
       if (came.state === 'behind') {
-        const [record, lease] = seen?.holds ? [holding, seat.lease] : [waiting, waitLease]
+        const [is, lease] = seen?.holds ? [whenHolding(record), seat.lease] : [whenWaiting(record, entry), waitLease]
         // The one that it would have held on.
         if (seat.ownsLease && seat.lease && seat.lease !== lease) this.#leases.revoke(seat.lease).catch(() => {})
-        return this.#seated(seat, came, record, lease === 'none' ? undefined : lease, startedAt)
+        return this.#seated(seat, came, is, lease === 'none' ? undefined : lease, startedAt)
       }
       const mine = places.find(({ id }) => id === seat.id)
       if (mine) {
-        const { fence, record } = mine
+        const { fence } = mine
         const found = { ...came, fence, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
-        return this.#seated(seat, found, record, this.#leaseOf(mine, leasesOf(joining)), startedAt)
+        return this.#seated(seat, found, mine.record, this.#leaseOf(mine, leasesOf(joining)), startedAt)
       }
       // What arrived there once more when it was long over: it is ended like any other, and not by us.
       if (places.some(({ key }) => key.equals(seat.key))) this.#seats.move(seat)
@@ -684,8 +684,7 @@ export class EtcdBackend implements Backend {
     await (name === undefined ? Promise.all(this.#ending.values()) : this.#ending.get(name))
   }
 
-  #sweep(): void {
-    const now = this.#clock.now()
+  #sweep(now: number = this.#clock.now()): void {
     for (const seat of this.#seats.due(now)) {
       if (seat.state === 'over') {
         this.#forget(seat)

@@ -26,8 +26,7 @@ const LOOKED_AT_MAX = 256
 export interface Joining {
   readonly entry: Entry
   readonly key: Buffer
-  readonly holding: Record
-  readonly waiting: Record
+  readonly record: Record
   /** A client-observed entry has none. */
   readonly lease: Lease | undefined
   /** For one that waits; `undefined`: look first. */
@@ -58,7 +57,7 @@ export type Joined =
 
 /** @param isCopied the whole queue is known already, and need not be told */
 export function question(naming: Naming, joining: Joining, isCopied: boolean): Operation {
-  const { entry, key, holding, waiting, lease, waitLease, asked, seen } = joining
+  const { entry, key, record, lease, waitLease, asked, seen } = joining
   const { name } = entry
   const kind = classOf(entry)
   const everybody = naming.all(name)
@@ -66,15 +65,17 @@ export function question(naming: Naming, joining: Joining, isCopied: boolean): O
   const range = (limit: number): Operation => ({
     range: { ...everybody, order: ORDER.ascending, by: BY.create, limit },
   })
-  const put = (record: Record, on: Lease | undefined): Operation => ({
-    put: { key, value: encode(record), ...(on ? { lease: on.id } : {}) },
+  const put = (what: Record, on: Lease | undefined): Operation => ({
+    put: { key, value: encode(what), ...(on ? { lease: on.id } : {}) },
   })
+  const putHolding = (): Operation => put(whenHolding(record), lease)
+  const putWaiting = (): Operation => put(whenWaiting(record, entry), waitLease === 'none' ? undefined : waitLease)
   if (seen) {
     const { key: first, rangeEnd } = everybody
     // Who leaves makes room; who comes or changes may take it.
     const still = { key: first, rangeEnd, of: OF.modified, is: IS.less, modRevision: seen.revision + 1 }
-    const [record, on] = seen.holds ? [holding, lease] : [waiting, waitLease === 'none' ? undefined : waitLease]
-    return { transaction: { compare: [still], success: [put(record, on), range(0)], failure: [range(0)] } }
+    const success = [seen.holds ? putHolding() : putWaiting(), range(0)]
+    return { transaction: { compare: [still], success, failure: [range(0)] } }
   }
   const looks = !looksNoFurther(entry) || waitLease === undefined
   const limit = exclusive ? 1 : LOOKED_AT_MAX
@@ -83,12 +84,12 @@ export function question(naming: Naming, joining: Joining, isCopied: boolean): O
     : {
         transaction: {
           compare: [absent({ key, rangeEnd: NO_END }), ...naming.agreeing(name, kind)],
-          success: [put(waiting, waitLease === 'none' ? undefined : waitLease), range(isCopied ? limit : 0)],
+          success: [putWaiting(), range(isCopied ? limit : 0)],
           failure: [range(0)],
         },
       }
   return {
-    transaction: { compare: naming.alone(name, kind), success: [put(holding, lease)], failure: [otherwise] },
+    transaction: { compare: naming.alone(name, kind), success: [putHolding()], failure: [otherwise] },
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { BackendError } from '../../backend.ts'
 import type { Claim, Entry, Finding, Held, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
+import { FleetingMap } from '../../fleeting.ts'
 import type { Moment } from '../../queue/table.ts'
 import { Table } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
@@ -42,6 +43,8 @@ export class MemoryBackend implements Node {
   readonly #clocks: Clocks
   readonly #table = new Table()
   readonly #wakes = new Wakes()
+  /** Of those who hold. */
+  readonly #alarms = new FleetingMap<string, () => void>()
   readonly #incarnation: string = realRuntime.token()
   /** When the quarantine may end; `undefined`: it has. */
   #quarantineUntil: number | undefined
@@ -88,7 +91,7 @@ export class MemoryBackend implements Node {
     return this.#apply((now) => {
       const seat = this.#table.queue(name)?.seats.find((each) => each.fence === Number(fence))
       const evicted = this.#table.evict(name, Number(fence), now)
-      if (seat && evicted) this.#wakes.wake(seat.id)
+      if (seat && evicted) this.#alarms.get(seat.id)?.()
       return evicted
     })
   }
@@ -127,7 +130,8 @@ export class MemoryBackend implements Node {
   }
 
   attend(claim: Claim, alarm: () => void): () => void {
-    return this.#wakes.watch(claim.id, alarm)
+    this.#alarms.set(claim.id, alarm)
+    return () => this.#alarms.delete(claim.id)
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {
