@@ -596,12 +596,16 @@ export class EtcdBackend implements Backend {
       this.#forget(seat)
       return there
     } catch (error) {
-      // Nobody keeps it alive by mistake: it is ended again, until that is answered.
-      seat.due = this.#clock.now() + END_AGAIN_MS
-      this.#seats.promise(seat, seat.due)
-      this.#tickAt(seat.due)
+      this.#endAgain(seat)
       throw etcdError(error)
     }
+  }
+
+  /** Nobody keeps it alive by mistake: it is ended again, until that is answered. */
+  #endAgain(seat: Seat): void {
+    seat.due = this.#clock.now() + END_AGAIN_MS
+    this.#seats.promise(seat, seat.due)
+    this.#tickAt(seat.due)
   }
 
   async #endShared(seat: Seat, lease: Lease | undefined): Promise<boolean> {
@@ -694,7 +698,7 @@ export class EtcdBackend implements Backend {
       this.#endLater(seat.name, async () => {
         if (delayMs <= 0) return this.#end(seat)
         seat.state = 'leaving'
-        return this.#linger(seat, delayMs)
+        return this.#linger(seat, delayMs).catch(() => this.#endAgain(seat))
       })
     }
     for (const each of this.#lingering) {
