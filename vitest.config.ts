@@ -2,7 +2,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
 
 // `unit` shares one process per worker between files: quick, so a test leaves nothing behind.
 // `processes` starts processes of its own, from dist/, one file after the other; `servers` does so with servers, which mostly
-// wait, two files at a time. One project after the other.
+// wait, beside it.
 const processTests = 'test/**/*.proc.test.ts'
 const serverTests = ['conformance', 'etcd', 'guards', 'redis', 'redlock'].map(
   (folder) => `test/${folder}/**/*.proc.test.ts`,
@@ -28,28 +28,17 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...configDefaults.exclude, processTests],
           isolate: false,
-          sequence: { groupOrder: 0 },
         },
       },
       {
         test: {
           ...processes,
           name: 'processes',
-          sequence: { groupOrder: 1 },
           include: [processTests],
           exclude: [...configDefaults.exclude, ...serverTests],
         },
       },
-      {
-        test: {
-          ...processes,
-          name: 'servers',
-          sequence: { groupOrder: 2 },
-          include: serverTests,
-          fileParallelism: true,
-          maxWorkers: 2,
-        },
-      },
+      { test: { ...processes, name: 'servers', include: serverTests } },
     ],
   },
 })
