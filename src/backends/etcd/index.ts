@@ -579,12 +579,22 @@ export class EtcdBackend implements Backend {
 
   // Ending
 
-  /** @returns whether it was there @throws BackendError */
-  async #end(seat: Seat): Promise<boolean> {
+  /**
+   * Once at a time. Otherwise: 1. its time is over, and it is deleted;  2. it is left, and its deletion is asked for again;
+   * 3. the first one is answered, and another entry gets the key;  4. the second one deletes that.
+   *
+   * @returns whether it was there @throws BackendError
+   */
+  #end(seat: Seat): Promise<boolean> {
     if (seat.state === 'over') {
       this.#forget(seat)
-      return false
+      return Promise.resolve(false)
     }
+    seat.ending ??= this.#endNow(seat).finally(() => (seat.ending = undefined))
+    return seat.ending
+  }
+
+  async #endNow(seat: Seat): Promise<boolean> {
     const { name, lease, state } = seat
     // If its join is answered at all, then later.
     if (state === 'joining') notKnown(seat)

@@ -38,6 +38,8 @@ export interface Seat extends Claim {
   state: 'joining' | 'standing' | 'leaving' | 'over'
   /** A join was sent in this epoch of the lease, and nobody knows what became of it. */
   unknownIn: number | undefined
+  /** Its end, while that is on its way. */
+  ending: Promise<boolean> | undefined
   /** What is written into its key, one after the other. */
   writing: Promise<unknown>
   /** Who wants to hear that it may be gone. */
@@ -64,6 +66,7 @@ function newSeat(entry: Entry): Seat {
     holds: false,
     state: 'joining',
     unknownIn: undefined,
+    ending: undefined,
     writing: Promise.resolve(),
     alarm: undefined,
   }
@@ -95,6 +98,7 @@ export function foreignSeat(
     holds: false,
     state: 'standing',
     unknownIn: undefined,
+    ending: undefined,
     writing: Promise.resolve(),
     alarm: undefined,
   }
