@@ -1,0 +1,58 @@
+/** How an entry is ended: once, since its key may be another entry's by then. */
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import type { Backend } from '../../src/backend.ts'
+import { WHOLE } from '../../src/backend.ts'
+import { EtcdClient, etcd } from '../../src/backends/etcd/index.ts'
+import { DELETE } from '../../src/backends/etcd/messages.ts'
+import { realRuntime } from '../../src/runtime.ts'
+import { Etcd } from '../kit/etcd.ts'
+import { Proxy } from '../kit/proxy.ts'
+
+let cluster: Etcd
+beforeAll(async () => {
+  cluster = await Etcd.start()
+})
+afterAll(() => cluster.end())
+
+function entryOf(name: string, ttlMs: number) {
+  return { name, id: realRuntime.token(), weight: WHOLE, capacity: WHOLE, ttlMs, waitTtlMs: ttlMs, wait: true }
+}
+
+/** A backend behind a wire, and how many deletions it has asked for. */
+async function made(): Promise<{ backend: Backend; wire: Proxy; deletions: () => number }> {
+  const wire = await Proxy.start(cluster.members[0]!.port)
+  const client = new EtcdClient({ endpoints: [`http://127.0.0.1:${wire.port}`], callMs: 10_000 })
+  let count = 0
+  const call = client.call.bind(client)
+  client.call = (method, ...words) => {
+    if (method.path === DELETE.path) count += 1
+    return call(method, ...words)
+  }
+  const backend = etcd(client)
+  onTestFinished(async () => {
+    await backend.close()
+    client.close()
+    await wire.end()
+  })
+  return { backend, wire, deletions: () => count }
+}
+
+test('an entry whose time is over, and that is left meanwhile, is deleted once', async () => {
+  const { backend, wire, deletions } = await made()
+  const entry = entryOf('over', 400)
+  expect(await backend.join(entry)).toMatchObject({ state: 'held' })
+  wire.silence('down')
+  // Its time is over, and the answer to its deletion does not come.
+  await expect.poll(deletions, { timeout: 20_000 }).toBe(1)
+  const left = Promise.all([backend.leave(entry), backend.leave(entry)])
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(deletions()).toBe(1)
+  wire.heal()
+  expect(await left).toEqual([true, true])
+  // Its key is used again, and nothing more arrives there.
+  const next = entryOf('over', 5000)
+  expect(await backend.join(next)).toMatchObject({ state: 'held' })
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  expect(await backend.renew(next, 5000)).toMatchObject({ state: 'held' })
+  expect(deletions()).toBe(1)
+})
