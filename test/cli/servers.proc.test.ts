@@ -78,7 +78,8 @@ function oneWaits(name: string, url: string): Promise<void> {
   return until(async () => (await waiting(name, url)) === 1, `a waiter of ${name}`)
 }
 
-describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
+// One server after the other: each test starts several processes.
+describe.each(SERVERS)('at %s', (scheme, start) => {
   let server: Server
   let url: string
   const through = ({ port }: { readonly port: number }): string => `${scheme}://127.0.0.1:${port}`
@@ -88,7 +89,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
   })
   afterAll(() => server.end())
 
-  test('the code of the command is ours, and the lock is free again', async ({ onTestFinished }) => {
+  test.concurrent('the code of the command is ours, and the lock is free again', async ({ onTestFinished }) => {
     const place = new Place(url, onTestFinished)
     expect(await place.run('code', '--', 'sh', '-c', 'exit 7').ended).toMatchObject({ code: 7, stderr: '' })
     const { code, stdout } = await place.run('code', '-n', '--', 'sh', '-c', 'echo $HOLDFAST_FENCE').ended
@@ -96,7 +97,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     expect(stdout).toMatch(/^\d+\n$/)
   })
 
-  test('75: held, and it would not wait, or not for so long', async ({ onTestFinished }) => {
+  test.concurrent('75: held, and it would not wait, or not for so long', async ({ onTestFinished }) => {
     const place = new Place(url, onTestFinished)
     const holder = place.run('busy', '--', 'sh', '-c', UNTIL_GO)
     await place.has('up')
@@ -111,7 +112,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     expect(await next.ended).toMatchObject({ code: 0 })
   })
 
-  test('69: the server cannot be reached, or says nothing', async ({ onTestFinished }) => {
+  test.concurrent('69: the server cannot be reached, or says nothing', async ({ onTestFinished }) => {
     const nowhere = new Place(through({ port: await freePort() }), onTestFinished)
     const refused = await nowhere.run('x', '--', 'true').ended
     expect(refused).toMatchObject({ code: 69, stdout: '' })
@@ -123,7 +124,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     expect(await silent.run('x', '--', 'touch', silent.path('up')).ended).toMatchObject({ code: 69 })
   })
 
-  test('77: the server refuses the user, and no message shows the password', async ({ onTestFinished }) => {
+  test.concurrent('77: the server refuses the user, and no message shows the password', async ({ onTestFinished }) => {
     const strict = await start()
     onTestFinished(() => strict.end())
     await strict.refusePoor()
@@ -135,7 +136,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     }
   })
 
-  test('79: the lease is lost while the command runs, and the command is gone before another holds', async ({
+  test.concurrent('79: the lease is lost while the command runs, and the command is gone before another holds', async ({
     onTestFinished,
   }) => {
     const wire = await Proxy.start(server.port)
@@ -152,7 +153,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     expect(await holder.ended).toMatchObject({ code: 79 })
   })
 
-  test('79: the server has forgotten it', async ({ onTestFinished }) => {
+  test.concurrent('79: the server has forgotten it', async ({ onTestFinished }) => {
     const other = await start()
     onTestFinished(() => other.end())
     const place = new Place(through(other), onTestFinished)
@@ -164,7 +165,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     expect(stderr).toContain('the lease on "flushed" is gone')
   })
 
-  test.for(['SIGINT', 'SIGTERM'] as const)(
+  test.concurrent.for(['SIGINT', 'SIGTERM'] as const)(
     '%s while it waits gives the place up',
     async (signal, { onTestFinished }) => {
       const place = new Place(url, onTestFinished)
@@ -180,7 +181,7 @@ describe.concurrent.each(SERVERS)('at %s', (scheme, start) => {
     },
   )
 
-  test('a killed wrapper takes its command with it, and is succeeded when its ttl has passed', async ({
+  test.concurrent('a killed wrapper takes its command with it, and is succeeded when its ttl has passed', async ({
     onTestFinished,
   }) => {
     const place = new Place(url, onTestFinished)
