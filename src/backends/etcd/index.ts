@@ -315,6 +315,7 @@ export class EtcdBackend implements Backend {
     for (;;) {
       seat.lease ??=
         this.#aliveLease(record.keptMs) ?? (await this.#store.persist(() => this.#leaseFor(seat, record.keptMs)))
+      if (typeof waitLease === 'object' && waitLease.gone) waitLease = undefined
       if (waits || seen) waitLease = await this.#store.persist(() => this.#waitLease(seat, waitLease))
       let joining!: Joining
       const words = (): Words => {
