@@ -1,9 +1,9 @@
-/** How an entry is ended: once, since its key may be another entry's by then. */
+/** How an entry is ended: once, since its key may be another entry's by then; and what comes after the end of a lease. */
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { Backend } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { EtcdClient, etcd } from '../../src/backends/etcd/index.ts'
-import { DELETE } from '../../src/backends/etcd/messages.ts'
+import { DELETE, LEASE_REVOKE, RANGE } from '../../src/backends/etcd/messages.ts'
 import { realRuntime } from '../../src/runtime.ts'
 import { Etcd } from '../kit/etcd.ts'
 import { Proxy } from '../kit/proxy.ts'
@@ -55,4 +55,22 @@ test('an entry whose time is over, and that is left meanwhile, is deleted once',
   await new Promise((resolve) => setTimeout(resolve, 100))
   expect(await backend.renew(next, 5000)).toMatchObject({ state: 'held' })
   expect(deletions()).toBe(1)
+})
+
+test('a join that has to wait comes in on a new lease when the one that it knows is gone', async () => {
+  const [{ backend: other }, { backend }] = [await made(), await made()]
+  const admin = new EtcdClient({ endpoints: cluster.endpoints })
+  onTestFinished(() => admin.close())
+  await other.join(entryOf('gone', 30_000))
+  // It knows the queue, and has a lease for waiting.
+  const waiter = entryOf('gone', 20_000)
+  expect(await backend.join(waiter)).toMatchObject({ state: 'waiting' })
+  const range = { key: Buffer.from('holdfast/lock/gone/'), rangeEnd: Buffer.from('holdfast/lock/gone0') }
+  const { kvs } = await admin.call(RANGE, range)
+  const lease = kvs.find(({ value }) => String(value).includes(waiter.id))!.lease
+  await backend.leave(waiter)
+  await admin.call(LEASE_REVOKE, { id: lease })
+  const next = entryOf('gone', 20_000)
+  expect(await backend.join(next)).toMatchObject({ state: 'waiting' })
+  expect(await backend.leave(next)).toBe(true)
 })
