@@ -6,7 +6,7 @@ import { Naming } from '../../src/backends/etcd/keys.ts'
 import type { WatchEvent } from '../../src/backends/etcd/messages.ts'
 import { EVENT } from '../../src/backends/etcd/messages.ts'
 import { encode } from '../../src/backends/etcd/record.ts'
-import type { Watches, WatcherEvents } from '../../src/backends/etcd/watches.ts'
+import type { WatcherEvents } from '../../src/backends/etcd/watches.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { ElapsedClock } from '../../src/elapsed.ts'
 import { realRuntime } from '../../src/runtime.ts'
@@ -44,7 +44,7 @@ function made(known?: Snapshot, since = false) {
   const parts = {
     naming,
     clock: new ElapsedClock(realRuntime),
-    watches: watches as unknown as Watches,
+    watches,
     read: () => new Promise<Snapshot>((resolve) => reads.push(resolve)),
     peek: async () => ({ first: undefined, count: 0 }),
   }

@@ -46,7 +46,7 @@ export interface Snapshot {
 export interface CopyParts {
   readonly naming: Naming
   readonly clock: ElapsedClock
-  readonly watches: Watches
+  readonly watches: Pick<Watches, 'watch'>
   readonly read: (name: string) => Promise<Snapshot>
   /** The first place only, and how many there are. */
   readonly peek: (name: string) => Promise<{ readonly first: number | undefined; readonly count: number }>
