@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import type { TestContext } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { etcdAt } from '../../src/backends/etcd/index.ts'
@@ -18,18 +19,28 @@ import { Etcd } from '../kit/etcd.ts'
 
 const run = promisify(execFile)
 const TOKEN_S = 2
+const WAIT = { timeout: 30_000 }
 
-function locksAt(url: string): Locks {
+/** Of tests that run side by side: each ends what it began. */
+type Finished = TestContext['onTestFinished']
+
+function locksAt(url: string, onTestFinished: Finished): Locks {
   const locks = connect(url)
   onTestFinished(() => locks.close())
   return locks
+}
+
+async function startEtcd(onTestFinished: Finished, ...words: Parameters<typeof Etcd.start>): Promise<Etcd> {
+  const etcd = await Etcd.start(...words)
+  onTestFinished(() => etcd.end())
+  return etcd
 }
 
 /** One holds, and the next one is woken. */
 async function handOver(locks: Locks, name = 'x'): Promise<void> {
   const first = await locks.acquire(name)
   const second = locks.acquire(name)
-  await expect.poll(async () => (await locks.inspect(name))?.waiters.length).toBe(1)
+  await vi.waitUntil(async () => (await locks.inspect(name))?.waiters.length === 1, WAIT)
   expect(await first.release()).toBe('released')
   expect(await (await second).release()).toBe('released')
 }
@@ -46,9 +57,8 @@ function levels(findings: Awaited<ReturnType<Locks['diagnose']>>, level: string)
 }
 
 /** A cluster of one whose users are on, with the rights that the page of the backend names. */
-async function withUsers(): Promise<{ host: string; etcdctl: (...words: string[]) => Promise<unknown> }> {
-  const etcd = await Etcd.start(1, { words: ['--auth-token-ttl', String(TOKEN_S)] })
-  onTestFinished(() => etcd.end())
+async function withUsers(onTestFinished: Finished): Promise<string> {
+  const etcd = await startEtcd(onTestFinished, 1, { words: ['--auth-token-ttl', String(TOKEN_S)] })
   const host = etcd.endpoints[0]!.replace('http://', '')
   const env = { ...process.env, ETCDCTL_API: '3' }
   const etcdctl = (...words: string[]) => run('etcdctl', ['--endpoints', host, ...words], { env })
@@ -57,13 +67,13 @@ async function withUsers(): Promise<{ host: string; etcdctl: (...words: string[]
   await etcdctl('user', 'add', 'root:secret')
   await etcdctl('user', 'grant-role', 'root', 'root')
   await etcdctl('auth', 'enable')
-  return { host, etcdctl }
+  return host
 }
 
-describe('users', () => {
-  test('the rights of the page are enough, and no others are needed', async () => {
-    const { host } = await withUsers()
-    const locks = locksAt(`etcd://holdfast:secret@${host}`)
+describe.concurrent('users', () => {
+  test('the rights of the page are enough, and no others are needed', async ({ onTestFinished }) => {
+    const host = await withUsers(onTestFinished)
+    const locks = locksAt(`etcd://holdfast:secret@${host}`, onTestFinished)
     await handOver(locks)
     await locks.run(['a', 'b'], async () => {})
     const findings = await locks.diagnose()
@@ -73,20 +83,22 @@ describe('users', () => {
     )
   })
 
-  test('a wrong password, and a right that is missing, say so', async () => {
-    const { host } = await withUsers()
-    const wrong = locksAt(`etcd://holdfast:wrong@${host}`)
+  test('a wrong password, and a right that is missing, say so', async ({ onTestFinished }) => {
+    const host = await withUsers(onTestFinished)
+    const wrong = locksAt(`etcd://holdfast:wrong@${host}`, onTestFinished)
     await expect(wrong.acquire('x')).rejects.toMatchObject({ code: 'DENIED' })
     await expect(wrong.acquire('x')).rejects.not.toThrow(/wrong/)
-    const elsewhere = locksAt(`etcd://holdfast:secret@${host}?prefix=other`)
+    const elsewhere = locksAt(`etcd://holdfast:secret@${host}?prefix=other`, onTestFinished)
     await expect(elsewhere.acquire('x')).rejects.toMatchObject({ code: 'DENIED' })
     expect(levels(await elsewhere.diagnose(), 'error')).toEqual([expect.stringContaining('rights')])
   })
 
-  test('a token that ends meanwhile is renewed, and so is what holds, waits and follows', async () => {
-    const { host } = await withUsers()
-    const locks = locksAt(`etcd://holdfast:secret@${host}`)
-    const other = locksAt(`etcd://holdfast:secret@${host}`)
+  test('a token that ends meanwhile is renewed, and so is what holds, waits and follows', async ({
+    onTestFinished,
+  }) => {
+    const host = await withUsers(onTestFinished)
+    const locks = locksAt(`etcd://holdfast:secret@${host}`, onTestFinished)
+    const other = locksAt(`etcd://holdfast:secret@${host}`, onTestFinished)
     const lease = await locks.acquire('x', { ttl: '3s' })
     const waiting = other.acquire('x', { ttl: '3s' })
     // Tokens of etcd live on while they are used, so nothing may be asked for that time but keep-alives.
@@ -100,8 +112,8 @@ describe('users', () => {
     await handOver(locks)
   })
 
-  test('a watch that is asked for when the token has ended is there all the same', async () => {
-    const { host } = await withUsers()
+  test('a watch that is asked for when the token has ended is there all the same', async ({ onTestFinished }) => {
+    const host = await withUsers(onTestFinished)
     const backend = etcdAt(`etcd://holdfast:secret@${host}`)
     onTestFinished(() => backend.close())
     // Keeps the stream, which goes on with the token that it began with.
@@ -111,61 +123,62 @@ describe('users', () => {
     await backend.follow('second', () => (woken += 1))
     const other = etcdAt(`etcd://holdfast:secret@${host}`)
     onTestFinished(() => other.close())
-    await expect
-      .poll(
-        async () => {
-          await joinAndLeave(other, 'second')
-          return woken
-        },
-        { timeout: 20_000 },
-      )
-      .toBeGreaterThan(0)
+    await vi.waitUntil(async () => {
+      await joinAndLeave(other, 'second')
+      return woken > 0
+    }, WAIT)
   })
 })
 
-describe('certificates', () => {
-  test('by address: an authority, and a certificate of ours', async () => {
+describe.concurrent('certificates', () => {
+  test('by address: an authority, and a certificate of ours', async ({ onTestFinished }) => {
     const directory = mkdtempSync(join(tmpdir(), 'holdfast-etcd-ways-'))
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
     certify(directory)
-    const etcd = await Etcd.start(1, { certificates: directory })
-    onTestFinished(() => etcd.end())
+    const etcd = await startEtcd(onTestFinished, 1, { certificates: directory })
     const host = etcd.endpoints[0]!.replace('https://', '')
     const file = (name: string): string => encodeURIComponent(join(directory, name))
-    const locks = locksAt(`etcds://${host}?ca=${file('ca.crt')}&cert=${file('client.crt')}&key=${file('client.key')}`)
-    await expect
-      .poll(() => locks.tryAcquire('y').then((lease) => lease?.release(), String), { timeout: 20_000 })
-      .toBe('released')
+    const locks = locksAt(
+      `etcds://${host}?ca=${file('ca.crt')}&cert=${file('client.crt')}&key=${file('client.key')}`,
+      onTestFinished,
+    )
+    const released = await vi.waitUntil(
+      () =>
+        locks.tryAcquire('y').then(
+          (lease) => lease?.release(),
+          () => undefined,
+        ),
+      WAIT,
+    )
+    expect(released).toBe('released')
     await handOver(locks)
-    const without = locksAt(`etcds://${host}?ca=${file('ca.crt')}`)
+    const without = locksAt(`etcds://${host}?ca=${file('ca.crt')}`, onTestFinished)
     await expect(without.acquire('x', { wait: 0 })).rejects.toMatchObject({ code: 'UNAVAILABLE' })
   })
 })
 
-describe('diagnose', () => {
-  test('three members, of which one is down, and one address that nobody has', async () => {
-    const etcd = await Etcd.start(3)
-    onTestFinished(() => etcd.end())
+describe.concurrent('diagnose', () => {
+  test('three members, of which one is down, and one address that nobody has', async ({ onTestFinished }) => {
+    const etcd = await startEtcd(onTestFinished, 3)
     const hosts = etcd.endpoints.map((endpoint) => endpoint.replace('http://', ''))
-    const locks = locksAt(`etcd://${hosts.join(',')}`)
+    const locks = locksAt(`etcd://${hosts.join(',')}`, onTestFinished)
     const well = await locks.diagnose()
     expect(levels(well, 'error')).toEqual([])
     expect(levels(well, 'ok')).toContain('members: there are 3 members, of which 1 may fail')
     await etcd.members[1]!.kill()
     // If that was the leader, there is another one soon.
-    await expect.poll(async () => levels(await locks.diagnose(), 'error'), { timeout: 30_000 }).toEqual([])
+    await vi.waitUntil(async () => levels(await locks.diagnose(), 'error').length === 0, WAIT)
     expect(levels(await locks.diagnose(), 'advice').join('\n')).toContain(
       `reachability: ${etcd.endpoints[1]!} cannot be asked`,
     )
-    const one = locksAt(`etcd://${hosts[0]!}`)
+    const one = locksAt(`etcd://${hosts[0]!}`, onTestFinished)
     expect(levels(await one.diagnose(), 'advice').join('\n')).toContain('2 of them are not in the address')
   })
 
-  test('one member, an old version, and a store that is full', async () => {
-    const etcd = await Etcd.start(1, { words: ['--quota-backend-bytes', String(64 * 1024)] })
-    onTestFinished(() => etcd.end())
+  test('one member, an old version, and a store that is full', async ({ onTestFinished }) => {
+    const etcd = await startEtcd(onTestFinished, 1, { words: ['--quota-backend-bytes', String(64 * 1024)] })
     const host = etcd.endpoints[0]!.replace('http://', '')
-    const locks = locksAt(`etcd://${host}`)
+    const locks = locksAt(`etcd://${host}`, onTestFinished)
     const advice = levels(await locks.diagnose(), 'advice').join('\n')
     expect(advice).toContain('there is one member')
     expect(advice).toContain('version 3.4.23: a watch may miss a deletion')
