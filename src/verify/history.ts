@@ -161,6 +161,17 @@ export interface Evicted extends OfEntry {
   readonly kind: 'evicted'
 }
 
+/**
+ * The coordinator ended entries that were alive: a stranger deleted them, or it lost its memory. What whoever stood there
+ * believes from then on, nobody promised.
+ */
+export interface Forgotten extends About {
+  readonly kind: 'forgotten'
+  readonly name: string
+  /** The last of them was ended by then. */
+  readonly until: number
+}
+
 /** An entry is gone. */
 export interface Left extends OfEntry {
   readonly kind: 'left'
@@ -199,6 +210,7 @@ export type Event =
   | Lightened
   | Lingers
   | Evicted
+  | Forgotten
   | Left
   | Residue
   | End
@@ -245,6 +257,7 @@ export interface History {
   readonly pauses: ReadonlyMap<string, readonly Pause[]>
   /** By `entryKey`. */
   readonly evictions: ReadonlyMap<string, Evicted>
+  readonly forgettings: readonly Forgotten[]
   readonly beliefs: readonly Belief[]
   /** The end of the recording. */
   readonly endedAt: number
@@ -313,6 +326,7 @@ export function historyOf(events: readonly Event[]): History {
   const crashes = new Map<string, Crash>()
   const pauses = new Map<string, Pause[]>()
   const evictions = new Map<string, Evicted>()
+  const forgettings: Forgotten[] = []
   for (const event of events) {
     switch (event.kind) {
       case 'ask':
@@ -348,6 +362,9 @@ export function historyOf(events: readonly Event[]): History {
       case 'evicted':
         if (!evictions.has(entryKey(event))) evictions.set(entryKey(event), event)
         break
+      case 'forgotten':
+        forgettings.push(event)
+        break
       case 'access':
       case 'fault':
       case 'healed':
@@ -369,7 +386,7 @@ export function historyOf(events: readonly Event[]): History {
     const evictedAt = evictions.size === 0 ? undefined : evictions.get(entryKey(hold.granted))?.at
     addBeliefs(beliefs, hold, hold.granted, Math.min(endOf(hold), crashedAt, evictedAt ?? Infinity))
   }
-  return { events, holds, crashes, pauses, evictions, beliefs, endedAt: events.at(-1)?.at ?? 0 }
+  return { events, holds, crashes, pauses, evictions, forgettings, beliefs, endedAt: events.at(-1)?.at ?? 0 }
 }
 
 /** When the hold ended for its user, deadlines aside; `Infinity` if it did not. */

@@ -4,6 +4,7 @@
  */
 import type { Event } from '../../src/verify/history.ts'
 import type { Hand } from './hand.ts'
+import { NAME } from './hand.ts'
 import type { Way } from './proxy.ts'
 import { machineNow } from './worker.ts'
 
@@ -86,6 +87,16 @@ export abstract class Nemesis {
   /** What was delayed has arrived, and all have been at work since. */
   healed(): void {
     this.events.push({ kind: 'healed', process: 'nemesis', at: machineNow() })
+  }
+
+  /** A fault that ends entries which are alive; with `lateMs`, so much later at the latest. */
+  protected async forgets<T>(fault: () => Promise<T>, lateMs = 0): Promise<T> {
+    const at = machineNow()
+    try {
+      return await fault()
+    } finally {
+      this.events.push({ kind: 'forgotten', process: 'nemesis', name: NAME, at, until: machineNow() + lateMs })
+    }
   }
 
   protected note(what: string): void {

@@ -58,8 +58,10 @@ export class RedisNemesis extends Nemesis {
   /** Killed, and started again with what is on its disk. */
   async restart(): Promise<void> {
     this.note('restart')
-    await this.#server.kill()
-    await this.#server.start()
+    await this.forgets(async () => {
+      await this.#server.kill()
+      await this.#server.start()
+    })
     await eventually(
       () =>
         this.#admin.exists('x').then(
@@ -77,7 +79,7 @@ export class RedisNemesis extends Nemesis {
 
   async flush(): Promise<void> {
     this.note('flush')
-    await this.#admin.flushall()
+    await this.forgets(() => this.#admin.flushall())
   }
 
   async scriptFlush(): Promise<void> {
@@ -88,7 +90,7 @@ export class RedisNemesis extends Nemesis {
   /** All keys of the lock are deleted by a stranger. */
   async remove(): Promise<void> {
     this.note('remove')
-    await this.#admin.del(HEAD, `${HEAD}:order`, `${HEAD}:ends`, `${HEAD}:seats`)
+    await this.forgets(() => this.#admin.del(HEAD, `${HEAD}:order`, `${HEAD}:ends`, `${HEAD}:seats`))
   }
 
   /** The head of the lock is somebody else's from now on. */

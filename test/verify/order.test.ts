@@ -45,6 +45,14 @@ test("a grant that was on its way when its entry was evicted is in nobody's orde
   expect(fenceOrder(late.history())).toEqual([])
 })
 
+test('nor has one that was on its way when the coordinator forgot; one that asked later has', () => {
+  const forgets = (s: Story) => s.at(2, 'c', { kind: 'forgotten', name: 'n', until: 2.5 })
+  const late = forgets(story().hold('a', 5, [0, 3, 4])).hold('b', 4, [1, 5, 6])
+  expect(fenceOrder(late.history())).toEqual([])
+  const bad = forgets(story()).hold('a', 5, [2.6, 3, 4]).hold('b', 4, [2.7, 5, 6])
+  expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
+})
+
 const entered = (s: Story, at: number, fence: number, weight = 2, capacity = 2) =>
   s.at(at, 'c', { kind: 'entered', name: 'n', fence, weight, capacity })
 const holds = (s: Story, at: number, fence: number) => s.at(at, 'c', { kind: 'holds', name: 'n', fence })

@@ -23,7 +23,9 @@ export function fenceOrder(history: History): Violation[] {
     unique(byGrant, object)
     afterGrant(byGrant, object)
     inGrantOrder(
-      byGrant.filter((hold) => heldAtAll(hold) && !grantedAfterEviction(history, hold)),
+      byGrant.filter(
+        (hold) => heldAtAll(hold) && !grantedAfterEviction(history, hold) && !grantedAcrossForgetting(history, hold),
+      ),
       object,
     )
   }
@@ -65,6 +67,13 @@ function heldAtAll({ granted }: Known): boolean {
 function grantedAfterEviction(history: History, { granted }: Known): boolean {
   const evicted = history.evictions.size === 0 ? undefined : history.evictions.get(entryKey(granted))
   return evicted !== undefined && evicted.at < granted.at
+}
+
+/** So may one that had asked before the coordinator forgot: it may have been granted before, and another one since. */
+function grantedAcrossForgetting(history: History, { ask, granted }: Known): boolean {
+  return history.forgettings.some(
+    ({ name, at, until }) => name === granted.name && at <= granted.at && (ask?.at ?? -Infinity) <= until,
+  )
 }
 
 function inGrantOrder(byGrant: readonly Known[], object: Object): void {

@@ -1,14 +1,12 @@
 /** Faults of members, of which there are three. The numbers are those of docs/evidence/etcd-faults.md. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
+import { MATRIX, TIMES } from '../../kit/effort.ts'
 import { deletionsIn } from '../../kit/etcd-deletions.ts'
 import type { EtcdScene } from '../../kit/etcd-scene.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
 
-/** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
-const MATRIX = process.env['HOLDFAST_MATRIX'] === '1'
 const TOO_LONG = 'it takes minutes: npm run test:matrix etcd'
 
 /** The places of the others. */

@@ -7,14 +7,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, vi } from 'vitest'
 import { PUT } from '../../../src/backends/etcd/messages.ts'
 import type { History } from '../../../src/verify/history.ts'
+import { TIMES } from '../../kit/effort.ts'
 import { seeded } from '../../file/kit/seed.ts'
 import type { EtcdScene } from '../../kit/etcd-scene.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
 import { eventually } from '../../kit/workers.ts'
 
-/** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
 vi.setConfig({ testTimeout: 120_000 * TIMES })
 const NO_LEASE = 'an entry without a lease has nothing that this could happen to'
 
@@ -366,19 +365,22 @@ const UNBEARABLE: readonly Trouble[] = [
   },
 ]
 
-test.for([
-  ['that keep the assumptions: nobody overlaps', BEARABLE, 'none'],
-  ['that break them, too: fences and fenced data are right', UNBEARABLE, 'counted'],
-] as const)('60 all of it, at random, %s', async ([, troubles, overlapping], { scene }) => {
-  const random = seeded()
-  const set = await scene(4, { ttl: '1s', waitTtl: '1s', requestTimeout: '1s' })
-  for (const hand of set.hands) hand.works()
-  for (const end = performance.now() + 5000 * TIMES; performance.now() < end;) {
-    const victims = set.hands.filter(() => random() < 0.4)
-    await troubles[Math.floor(troubles.length * random())]!(set, victims, random)
-    await sleep(100 * random())
-  }
-  await set.recovers()
-  const { overlaps, history } = await set.verdict(overlapping)
-  console.log(`${history.beliefs.length} holds, ${overlaps} overlaps`)
+// Beside each other, and after all the rest.
+describe('at random', () => {
+  test.concurrent.for([
+    ['that keep the assumptions: nobody overlaps', BEARABLE, 'none'],
+    ['that break them, too: fences and fenced data are right', UNBEARABLE, 'counted'],
+  ] as const)('60 all of it, at random, %s', async ([, troubles, overlapping], { scene }) => {
+    const random = seeded()
+    const set = await scene(4, { ttl: '1s', waitTtl: '1s', requestTimeout: '1s' })
+    for (const hand of set.hands) hand.works()
+    for (const end = performance.now() + 5000 * TIMES; performance.now() < end;) {
+      const victims = set.hands.filter(() => random() < 0.4)
+      await troubles[Math.floor(troubles.length * random())]!(set, victims, random)
+      await sleep(100 * random())
+    }
+    await set.recovers()
+    const { overlaps, history } = await set.verdict(overlapping)
+    console.log(`${history.beliefs.length} holds, ${overlaps} overlaps`)
+  })
 })

@@ -3,12 +3,11 @@ import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import type { Granted, History } from '../../../src/verify/history.ts'
+import { TIMES } from '../../kit/effort.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import { NO_WIRE, test } from '../../kit/redis-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 
-/** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
 const HOUR_MS = 3_600_000
 /** How late a grant may be on a busy machine. */
 const LATE_MS = 3000

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, vi } from 'vitest'
+import { TIMES } from '../../kit/effort.ts'
 import { seeded } from '../../file/kit/seed.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import type { Hand } from '../../kit/hand.ts'
@@ -13,8 +14,6 @@ import { test } from '../../kit/redis-scene.ts'
 import { eventually } from '../../kit/workers.ts'
 import { forgotten } from './forgotten.ts'
 
-/** `HOLDFAST_LONG=1` runs ten times as much of what is random. */
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
 vi.setConfig({ testTimeout: 120_000 * TIMES })
 const HOUR_MS = 3_600_000
 const HEAD = 'holdfast:{lock:a}'
@@ -308,19 +307,22 @@ const UNBEARABLE: readonly Trouble[] = [
   ({ nemesis }) => nemesis.restart(),
 ]
 
-test.for([
-  ['that keep the assumptions: nobody overlaps', BEARABLE, 'none'],
-  ['that break them, too: fences and fenced data are right', UNBEARABLE, 'counted'],
-] as const)('60 all of it, at random, %s', async ([, troubles, overlapping], { scene }) => {
-  const random = seeded()
-  const set = await scene(4, { ttl: '1s', waitTtl: '1s', requestTimeout: '1s' })
-  for (const hand of set.hands) hand.works()
-  for (const end = performance.now() + 5000 * TIMES; performance.now() < end;) {
-    const victims = set.hands.filter(() => random() < 0.4)
-    await troubles[Math.floor(troubles.length * random())]!(set, victims, random)
-    await sleep(100 * random())
-  }
-  await set.recovers()
-  const { overlaps, history } = await set.verdict(overlapping)
-  console.log(`${history.beliefs.length} holds, ${overlaps} overlaps`)
+// Beside each other, and after all the rest.
+describe('at random', () => {
+  test.concurrent.for([
+    ['that keep the assumptions: nobody overlaps', BEARABLE, 'none'],
+    ['that break them, too: fences and fenced data are right', UNBEARABLE, 'counted'],
+  ] as const)('60 all of it, at random, %s', async ([, troubles, overlapping], { scene }) => {
+    const random = seeded()
+    const set = await scene(4, { ttl: '1s', waitTtl: '1s', requestTimeout: '1s' })
+    for (const hand of set.hands) hand.works()
+    for (const end = performance.now() + 5000 * TIMES; performance.now() < end;) {
+      const victims = set.hands.filter(() => random() < 0.4)
+      await troubles[Math.floor(troubles.length * random())]!(set, victims, random)
+      await sleep(100 * random())
+    }
+    await set.recovers()
+    const { overlaps, history } = await set.verdict(overlapping)
+    console.log(`${history.beliefs.length} holds, ${overlaps} overlaps`)
+  })
 })
