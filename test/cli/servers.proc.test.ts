@@ -112,11 +112,14 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     expect(await next.ended).toMatchObject({ code: 0 })
   })
 
-  test.concurrent('69: the server cannot be reached, or says nothing', async ({ onTestFinished }) => {
+  test.concurrent('69: the server cannot be reached', async ({ onTestFinished }) => {
     const nowhere = new Place(through({ port: await freePort() }), onTestFinished)
     const refused = await nowhere.run('x', '--', 'true').ended
     expect(refused).toMatchObject({ code: 69, stdout: '' })
     expect(refused.stderr).toContain('ECONNREFUSED')
+  })
+
+  test.concurrent('69: the server says nothing', async ({ onTestFinished }) => {
     const wire = await Proxy.start(server.port)
     onTestFinished(() => wire.end())
     wire.silence()

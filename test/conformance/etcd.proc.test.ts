@@ -8,6 +8,7 @@ import { backendFor } from '../../src/connect.ts'
 import type { ConformanceOptions, Coordinator } from '../../src/testing/index.ts'
 import { conformance } from '../../src/testing/index.ts'
 import { Etcd } from '../kit/etcd.ts'
+import { andInMatrix } from '../kit/effort.ts'
 import { named } from './kit/named.ts'
 
 let one: Etcd
@@ -42,7 +43,9 @@ function atAddress(url: () => string): () => Promise<Coordinator> {
   return async () => ({ backend: backendFor(url()), another: async () => backendFor(url()), advance: sleep })
 }
 
-const some = [
+type Way = readonly [name: string, make: () => Promise<Coordinator>]
+
+const some: readonly Way[] = [
   ['with one lease a process', through(() => one, {})],
   ['with client-observed leases', through(() => one, { lease: 'observed', keyPrefix: 'observed' })],
   [
@@ -54,22 +57,19 @@ const some = [
     ),
   ],
   ['of three members', through(() => three, {})],
-] as const
+]
 
-/** In the matrix. */
-const more = [
+const more: readonly Way[] = [
   ['with a lease an entry', through(() => one, { lease: 'entry' })],
   ['at an address', atAddress(() => one.endpoints[0]!.replace('http', 'etcd'))],
   ['of three members, one of them gone', through(() => two, {})],
   ['of three members, client-observed', through(() => three, { lease: 'observed', keyPrefix: 'observed' })],
-] as const
-
-const ways = process.env['HOLDFAST_MATRIX'] === '1' ? [...some, ...more] : some
+]
 
 /** Three members share the machine with the tests, and an election takes half a second. */
 const optionsOf = (way: string): ConformanceOptions => (way.includes('three members') ? { ttlMs: 2000 } : {})
 
-describe.each(ways)('etcd %s', (way, make) => {
+describe.each(andInMatrix(some, more))('etcd %s', (way, make) => {
   test.concurrent.for(conformance(make, optionsOf(way)))('$name', async ({ run }, { skip, expect }) => {
     const outcome = await run()
     skip(outcome === 'skipped')

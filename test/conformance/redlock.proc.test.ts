@@ -8,6 +8,7 @@ import { redlock } from '../../src/backends/redlock/index.ts'
 import { backendFor } from '../../src/connect.ts'
 import type { Coordinator } from '../../src/testing/index.ts'
 import { conformance } from '../../src/testing/index.ts'
+import { andInMatrix } from '../kit/effort.ts'
 import { Nodes } from '../kit/quorum.ts'
 
 /** In a suite whose leases last a second; a machine that is busy is slower than a network. */
@@ -41,7 +42,9 @@ const atAddress: Open = (nodes) => [() => backendFor(nodes.url('durable&nodeTime
 
 type Fault = (nodes: Nodes) => Promise<void> | void
 
-const quorums: readonly (readonly [name: string, size: number, fault: Fault, open: Open])[] = [
+type Quorum = readonly [name: string, size: number, fault: Fault, open: Open]
+
+const some: readonly Quorum[] = [
   ['three, one frozen, through node-redis', 3, (nodes) => nodes.freeze(0), throughNodeRedis],
   ['three, one in a black hole, at an address', 3, (nodes) => nodes.blackHole(2), atAddress],
   ['five, one killed and one frozen, through ioredis', 5, killedAndFrozen, throughIoRedis],
@@ -51,6 +54,9 @@ const quorums: readonly (readonly [name: string, size: number, fault: Fault, ope
     restartedEmpty,
     throughIoRedisWith({ maxTtlMs: 15_000, nodeTimeoutMs: 400 }),
   ],
+]
+
+const more: readonly Quorum[] = [
   ['three, through ioredis', 3, () => {}, throughIoRedis],
   ['three, one killed, through node-redis', 3, (nodes) => nodes.kill(1), throughNodeRedis],
   ['five, two in black holes, at an address', 5, twoBlackHoles, atAddress],
@@ -78,7 +84,7 @@ function twoFrozen(nodes: Nodes): void {
   nodes.freeze(1)
 }
 
-describe.each(quorums)('a quorum of %s', (_, size, fault, open) => {
+describe.each(andInMatrix(some, more))('a quorum of %s', (_, size, fault, open) => {
   let nodes: Nodes
   let make: () => Coordinator['backend']
   let end = (): void => {}

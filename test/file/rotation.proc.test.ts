@@ -2,11 +2,11 @@ import { readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { check } from '../../src/verify/checkers/index.ts'
+import { TIMES } from '../kit/effort.ts'
 import { crew, temporaryDirectory, until } from '../kit/workers.ts'
 import { Collector, chronicle, showSegments } from './kit/chronicle.ts'
 import { seeded } from './kit/seed.ts'
 
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
 vi.setConfig({ testTimeout: 120_000 * TIMES })
 /** So large that a segment is full after some ten lines. */
 const LABEL_LENGTH = 16_000

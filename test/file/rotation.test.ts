@@ -23,12 +23,13 @@ import type { Answer, ReplicaState } from '../../src/backends/file/replica.ts'
 import { Replica } from '../../src/backends/file/replica.ts'
 import { prepareDirectory } from '../../src/backends/file/directory.ts'
 import type { Table } from '../../src/queue/table.ts'
+import { LONG } from '../kit/effort.ts'
 import type { FakeClock } from './kit/fake-clock.ts'
 import { fakeClock } from './kit/fake-clock.ts'
 
 /** With the blank before it. */
 const CHECKSUM_LENGTH = 9
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 20 : 1
+const TIMES = LONG ? 20 : 1
 const QUIET: LogEvents = { written: () => {}, applied: () => {}, skipped: () => {} }
 
 interface Place {

@@ -6,13 +6,12 @@ import { connect } from '../../src/index.ts'
 import type { CheckOptions } from '../../src/verify/checkers/index.ts'
 import { check } from '../../src/verify/checkers/index.ts'
 import type { Access, History } from '../../src/verify/history.ts'
+import { TIMES } from '../kit/effort.ts'
 import type { Worker } from '../kit/workers.ts'
 import { crew, temporaryDirectory, until } from '../kit/workers.ts'
 import { Collector, chronicle, showSegments } from './kit/chronicle.ts'
 import { seeded } from './kit/seed.ts'
 
-/** `HOLDFAST_LONG=1` runs ten times as much. */
-const TIMES = process.env['HOLDFAST_LONG'] === '1' ? 10 : 1
 vi.setConfig({ testTimeout: 120_000 * TIMES })
 
 /** Wide: two cores are shared by all workers and whatever else runs on the machine. */

@@ -2,13 +2,14 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { vi } from 'vitest'
+import type { HoldfastEvents } from '../../src/core/events.ts'
 import type { Lease, Locks } from '../../src/index.ts'
 import { check } from '../../src/verify/checkers/index.ts'
 import type { Violation } from '../../src/verify/history.ts'
 import { MemoryRecorder, historyOf } from '../../src/verify/history.ts'
 import { Register } from '../../src/verify/register.ts'
 
-const NAME = 'a'
+let count = 0
 
 /** Wide: the machine is shared with whatever else runs. */
 const BOUNDS = {
@@ -33,6 +34,8 @@ export interface TurnsOptions {
 }
 
 export class Turns {
+  /** What they take turns at: what this process hears of it is about no others. */
+  readonly name = `turns-${(count += 1)}`
   /** How often each has had its turn. */
   readonly served: number[]
   readonly codes = new Set<string>()
@@ -86,17 +89,18 @@ export class Turns {
   }
 
   readonly #renewed = (message: unknown): void => {
-    const { fence, remainingMs } = message as { readonly fence: bigint; readonly remainingMs: number }
+    const { name, fence, remainingMs } = message as HoldfastEvents['holdfast:renew']
     const hold = this.#holds.get(fence)
-    if (hold !== undefined) this.#recorder.note('', { kind: 'deadline', hold, until: performance.now() + remainingMs })
+    if (name === this.name && hold !== undefined)
+      this.#recorder.note('', { kind: 'deadline', hold, until: performance.now() + remainingMs })
   }
 
   async #work(locks: Locks, n: number, { holdMs, restMs, rounds }: Required<TurnsOptions>): Promise<void> {
     for (let round = 1; rounds === Infinity ? !this.#resting : this.served[n]! < rounds; round += 1) {
       const hold = `${n}.${round}`
-      this.#recorder.note(`p${n}`, { kind: 'ask', hold, name: NAME, waits: true })
+      this.#recorder.note(`p${n}`, { kind: 'ask', hold, name: this.name, waits: true })
       try {
-        const lease = await locks.acquire(NAME, { wait: '30s' })
+        const lease = await locks.acquire(this.name, { wait: '30s' })
         await this.#turn(`p${n}`, hold, lease, holdMs)
         this.#recorder.note(`p${n}`, { kind: 'released', hold })
         if ((await lease.release()) === 'released') this.served[n]! += 1
@@ -114,7 +118,7 @@ export class Turns {
   readonly #granted = new Set<string>()
 
   async #turn(process: string, hold: string, lease: Lease, holdMs: number): Promise<void> {
-    const about = { name: NAME, fence: Number(lease.fence), mode: 'exclusive', weight: 1, capacity: 1 } as const
+    const about = { name: this.name, fence: Number(lease.fence), mode: 'exclusive', weight: 1, capacity: 1 } as const
     this.#holds.set(lease.fence, hold)
     this.#granted.add(hold)
     this.#recorder.note(process, { kind: 'granted', hold, ...about, until: performance.now() + lease.remainingMs })

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
 import { connect } from '../../src/index.ts'
+import { LONG } from '../kit/effort.ts'
 import { RedisServer } from '../kit/redis.ts'
 
 const NAMES = 100_000
@@ -13,7 +14,7 @@ const LOOKS_MS = 1000
 /** Buffers of two connections, and tables that have become empty. */
 const KEPT_BYTES = 256 * 1024
 
-test.runIf(process.env['HOLDFAST_LONG'] === '1')(
+test.runIf(LONG)(
   `${NAMES} names used once: the memory of the server is back where it was within two and a half minutes`,
   { timeout: 600_000 },
   async () => {
