@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { KILLED, NEXT, START, killed, next, start } from './lib/command.ts'
+import { INSTALL, KILLED, NEXT, START, install, killed, next, start } from './lib/command.ts'
 import { W4, W7, crowd, death } from './lib/crowd.ts'
 import { ETCD } from './lib/etcd-sheets.ts'
 import { ensurePeers, pinned } from './lib/peers.ts'
@@ -41,6 +41,7 @@ const all: readonly (readonly [Plan, (setup: Setup) => Promise<Sheet>])[] = [
   [START, start],
   [NEXT, next],
   [KILLED, killed],
+  [INSTALL, install],
 ]
 const wanted = options.only.split(',').filter((word) => word !== '')
 const chosen = all.filter(

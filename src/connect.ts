@@ -10,6 +10,7 @@ import type { Duration } from './core/duration.ts'
 import { describe, parseDuration } from './core/duration.ts'
 import { ArgumentTypeError, BadUrlError } from './core/errors.ts'
 import { checkKnown, checkName, checkText, checkTtl, finite, positive } from './core/request.ts'
+import { didYouMean } from './core/text.ts'
 import { Later } from './later.ts'
 import { Locks } from './locks.ts'
 import type { Runtime } from './runtime.ts'
@@ -159,7 +160,10 @@ function open(target: unknown, options: ConnectOptions): Backend {
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(target)?.[1]
   const opener = SCHEMES.get(scheme ?? '')
   if (!opener) {
-    const wrong = scheme === undefined ? 'that is no URL' : `there is no coordinator for ${scheme}:`
+    const wrong =
+      scheme === undefined
+        ? 'that is no URL'
+        : `there is no coordinator for ${scheme}:${didYouMean(scheme, SCHEMES.keys())}`
     throw new BadUrlError(`${wrong}; there are ${[...SCHEMES.keys()].map((each) => `${each}:`).join(', ')}`)
   }
   return opener(target, options)

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ test.each(subpaths)('import and require of %s give the same names', (name) => {
 
 test('the package holds what users need, and nothing else', () => {
   const folders = new Set(files.map((file) => file.split('/', 1).join()))
-  expect([...folders].sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'package.json'])
+  expect([...folders].sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'bin', 'dist', 'man', 'package.json'])
   expect(files.filter((file) => /\.tsbuildinfo$|\.d\.ts\.map$|(?<!\.d)\.ts$/.test(file))).toEqual([])
 })
 
@@ -43,6 +43,17 @@ test('the package brings no other package with it', () => {
     readFileSync(join(home, 'node_modules/holdfast/package.json'), 'utf8'),
   ) as Record<string, unknown>
   expect({ dependencies, optionalDependencies }).toEqual({})
+})
+
+test('without its driver, redis: says what to install', () => {
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [join(home, 'node_modules/holdfast/bin/holdfast.cjs'), 'ls', '--url', 'redis://me:secret@127.0.0.1:1'],
+    { cwd: home, encoding: 'utf8' },
+  )
+  expect(stderr).toContain('npm install ioredis')
+  expect(stderr).not.toContain('secret')
+  expect(status).toBe(78)
 })
 
 function inHome(code: string, type: 'commonjs' | 'module'): string {

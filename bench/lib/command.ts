@@ -1,6 +1,6 @@
 /** The command: what it adds to the start of another one, and how soon the next in line starts. */
 import type { ChildProcess } from 'node:child_process'
-import { spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,17 +12,31 @@ import type { Setup } from './setup.ts'
 import type { Plan, Sample } from './sheet.ts'
 import { Sheet } from './sheet.ts'
 
-const HOLDFAST = fileURLToPath(new URL('../../bin/holdfast.cjs', import.meta.url))
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const HOLDFAST = join(ROOT, 'bin/holdfast.cjs')
 const BARE = 'node -e 0'
-const RUN = 'holdfast run x -- true'
+const RUN = 'holdfast run x'
+/** Of the command that says when it was started. */
+const [SAYS_WHEN, NS_PER_MS] = [['--', 'date', '+%s%N'], 1e6]
 
 export const START: Plan = {
   id: 'start',
   group: 'cli',
-  title: 'command: start to end',
+  title: 'command: from its start to the start of what it runs',
   contestants: [BARE, RUN],
-  columns: [{ key: 'ms', title: 'ms' }],
+  columns: [
+    { key: 'ms', title: 'ms' },
+    { key: 'all', title: 'to its end, ms' },
+  ],
   cost: ({ ms }) => ms!,
+  goals: [
+    {
+      text: 'to the start of what it runs, beside `node -e 0`, at most 1.8',
+      value: (sheet) => sheet.ratios(RUN, BARE),
+      most: 1.8,
+      unit: '×',
+    },
+  ],
 }
 
 const HAND_OVER = [
@@ -58,15 +72,50 @@ export const KILLED: Plan = {
   ],
 }
 
+export const INSTALL: Plan = {
+  id: 'install',
+  group: 'cli',
+  title: 'command: npm install of the package, and its first --version',
+  contestants: ['npm install'],
+  columns: [{ key: 'ms', title: 'ms' }],
+  cost: ({ ms }) => ms!,
+  goals: [{ text: 'at most 5 s', value: (sheet) => sheet.values('npm install', 'ms'), most: 5000, unit: ' ms' }],
+}
+
+export async function install(setup: Setup): Promise<Sheet> {
+  const sheet = new Sheet(INSTALL)
+  const packed = npm(setup.directory, ROOT, 'pack', '--json', '--ignore-scripts', '--pack-destination', setup.directory)
+  const [{ filename }] = JSON.parse(packed) as [{ filename: string }]
+  await sheet.rounds(setup.quick ? 3 : 9, setup.progress, async () => {
+    const home = mkdtempSync(join(setup.directory, 'user-'))
+    const before = now()
+    npm(setup.directory, home, 'install', join(setup.directory, filename))
+    execFileSync(join(home, 'node_modules/.bin/holdfast'), ['--version'])
+    return { ms: (now() - before) / 1e6 }
+  })
+  return sheet
+}
+
+/** With a cache of its own: nothing was ever installed. */
+function npm(directory: string, cwd: string, ...words: string[]): string {
+  const env = { ...process.env, npm_config_cache: join(directory, 'npm') }
+  return execFileSync('npm', words, { cwd, encoding: 'utf8', env, stdio: ['ignore', 'pipe', 'ignore'] })
+}
+
 export async function start(setup: Setup): Promise<Sheet> {
   const sheet = new Sheet(START)
   const environment = storeOf(setup)
-  const words: Record<string, string[]> = { [BARE]: ['-e', '0'], [RUN]: [HOLDFAST, 'run', 'x', '--', 'true'] }
+  const words: Record<string, string[]> = { [BARE]: ['-e', '0'], [RUN]: [HOLDFAST, 'run', 'x', ...SAYS_WHEN] }
   await sheet.rounds(setup.quick ? 5 : 15, setup.progress, async (name) => {
-    const before = now()
-    const { status } = spawnSync(process.execPath, words[name]!, { stdio: 'ignore', env: environment })
+    const [before, wall] = [now(), performance.timeOrigin + performance.now()]
+    const { status, stdout } = spawnSync(process.execPath, words[name]!, { env: environment, encoding: 'utf8' })
     if (status !== 0) throw new Error(`it ended with ${status}`)
-    return { ms: (now() - before) / 1e6 }
+    const all = (now() - before) / 1e6
+    if (name === BARE) return { ms: all, all }
+    // Without the start of date(1) itself.
+    const itself = performance.timeOrigin + performance.now()
+    const alone = Number(spawnSync('date', ['+%s%N'], { encoding: 'utf8' }).stdout) / NS_PER_MS - itself
+    return { ms: Number(stdout) / NS_PER_MS - wall - alone, all }
   })
   return sheet
 }

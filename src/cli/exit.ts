@@ -5,10 +5,11 @@ export const EXIT = {
   usage: 64,
   unavailable: 69,
   ourBug: 70,
-  notAcquired: 75,
+  held: 75,
   denied: 77,
   config: 78,
   lost: 79,
+  maxTime: 124,
   notExecutable: 126,
   notFound: 127,
 } as const
@@ -55,6 +56,7 @@ const CODES: Record<string, number> = {
 
 /** The exit code for an error; 70, our bug, for one that we do not know. */
 export function exitCodeOf(error: unknown): number {
+  if (error instanceof ExitError) return error.exitCode
   return CODES[codeOf(error) ?? ''] ?? EXIT.ourBug
 }
 

@@ -1,67 +1,68 @@
 /** The command line: finds the subcommand, and turns what went wrong into a line for people and a code for scripts. */
 import { readFileSync } from 'node:fs'
-import { clean } from '../core/text.ts'
+import { clean, didYouMean } from '../core/text.ts'
 import type { Ending } from './exit.ts'
 import { EXIT, ExitError, end, exitCodeOf, usageError } from './exit.ts'
-import { PROGRAM, optionLines, parse } from './options.ts'
-import { print, say } from './text.ts'
-
-interface Command {
-  readonly usage: string
-  readonly help: string
-  /** Imported when it is used: the others must not make it start later. */
-  load(): Promise<(args: readonly string[]) => Promise<Ending>>
-}
-
-const COMMANDS: Record<string, Command> = {
-  run: {
-    usage: 'run NAME -- command',
-    help: 'hold a lock while a command runs',
-    load: async () => (await import('./run.ts')).run,
-  },
-}
+import { commandHelp, programHelp } from './help.ts'
+import { parse } from './options.ts'
+import type { AnyCommand } from './table.ts'
+import { COMMANDS, PROGRAM } from './table.ts'
+import { print } from './text.ts'
+import { say, speak } from './voice.ts'
 
 // Without a goodbye to the guardian, which then ends the command.
-process.on('uncaughtException', (error) => process.exit(tell(error)))
+process.on('uncaughtException', (error) => process.exit(tellOf(error)))
 
-try {
-  await end(await dispatch(process.argv.slice(2)))
-} catch (error) {
-  await end({ code: tell(error) })
+void main()
+
+async function main(): Promise<void> {
+  try {
+    await end(await dispatch(process.argv.slice(2)))
+  } catch (error) {
+    await end({ code: tellOf(error) })
+  }
 }
 
 async function dispatch(args: readonly string[]): Promise<Ending> {
   const [word = '', ...rest] = args
   const command = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined
-  if (command) return (await command.load())(rest)
+  if (command) return run(word, command, rest)
   if (word !== '' && !word.startsWith('-'))
-    throw usageError(`there is no command '${clean(word)}'; holdfast --help lists them`)
+    throw usageError(
+      `there is no command '${clean(word)}'${didYouMean(word, Object.keys(COMMANDS))}; holdfast --help lists them`,
+    )
   const { values } = parse(PROGRAM, args)
   if (values.version) print(1, `${version()}\n`)
-  else if (values.help) print(1, help())
+  else if (values.help) print(1, programHelp())
   else throw usageError('say what to do: holdfast run NAME -- command, or holdfast --help')
   return { code: 0 }
 }
 
-/** @returns the exit code */
-function tell(error: unknown): number {
-  if (error instanceof ExitError) {
-    if (error.message !== '') say(`${error.message}${error.more}`)
-    return error.exitCode
+async function run(name: string, command: AnyCommand, args: readonly string[]): Promise<Ending> {
+  const end = args.indexOf('--')
+  const { values, words } = parse(command.options, end < 0 ? args : args.slice(0, end))
+  if (values.help) {
+    print(1, commandHelp(name, command))
+    return { code: 0 }
   }
+  speak(values)
+  if (end >= 0 && !command.runs) throw usageError(`${name} runs no command; leave out -- and what is behind it`)
+  const body = await command.load()
+  return body({ values, words, command: end < 0 ? undefined : args.slice(end + 1) })
+}
+
+/** Say what went wrong. @returns the exit code */
+function tellOf(error: unknown): number {
   const code = exitCodeOf(error)
-  if (code !== EXIT.ourBug) say((error as Error).message)
-  else say(`this is a bug in holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  const text = textOf(error, code)
+  if (text !== '') say(text, { type: 'error', code, text })
   return code
 }
 
-function help(): string {
-  const rows = Object.values(COMMANDS).map((command) => [`holdfast ${command.usage}`, command.help] as const)
-  const widest = Math.max(...rows.map(([usage]) => usage.length))
-  return `usage:\n${rows.map(([usage, text]) => `  ${usage.padEnd(widest)}  ${text}\n`).join('')}
-${optionLines(PROGRAM)}
-holdfast run --help tells more.
-`
+function textOf(error: unknown, code: number): string {
+  if (error instanceof ExitError) return error.message === '' ? '' : `${error.message}${error.more}`
+  if (code !== EXIT.ourBug) return (error as Error).message
+  return `this is a bug in holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
 }
 
 function version(): string {

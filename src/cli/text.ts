@@ -1,10 +1,6 @@
 /** Text for people at a terminal: how to print it, how wide it is, and how long something took. */
 import { writeSync } from 'node:fs'
-
-/** Our own words. To descriptor 2 and not to `process.stderr`, which would make the command's stderr non-blocking. */
-export function say(text: string): void {
-  print(2, `holdfast: ${text}\n`)
-}
+import { isatty } from 'node:tty'
 
 /** Print all of it, or what can be printed: nobody must fail because nobody reads. */
 export function print(file: 1 | 2, text: string): void {
@@ -62,4 +58,36 @@ export function stopwatch(ms: number): string {
 export function ordinal(n: number): string {
   const teen = n % 100 >= 11 && n % 100 <= 13
   return `${n}${teen ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th')}`
+}
+
+/** Rows as lines: what belongs together stands below each other. The last one of a row is as long as it is. */
+export function columns(rows: readonly (readonly string[])[], indent = '', gap = '  '): string {
+  const widths: number[] = []
+  for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, width(cell))
+  const lines = rows.map((row) => {
+    const cells = row.map((cell, at) => (at === row.length - 1 ? cell : cell + ' '.repeat(widths[at]! - width(cell))))
+    return `${indent}${cells.join(gap)}`.trimEnd()
+  })
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+/** How wide the terminal that we print to is; without one there is no end. */
+export function pageWidth(): number {
+  return isatty(1) ? process.stdout.columns || 80 : Infinity
+}
+
+/** Less than this of a name tells nobody anything. */
+const LEAST_COLUMNS = 8
+
+/** Columns that fit into so many: the `flexible` ones are cut, the longest first, and no number is. */
+export function fitted(rows: readonly (readonly string[])[], flexible: readonly number[], room: number): string {
+  const widest = (at: number): number => Math.max(...rows.map((row) => width(row[at] ?? '')))
+  const widths = rows[0]!.map((_, at) => widest(at))
+  const total = (): number => widths.reduce((sum, each) => sum + each + 2, -2)
+  while (total() > room) {
+    const at = flexible.reduce((a, b) => (widths[a]! >= widths[b]! ? a : b))
+    if (widths[at]! <= LEAST_COLUMNS) break
+    widths[at]! -= 1
+  }
+  return columns(rows.map((row) => row.map((cell, at) => (flexible.includes(at) ? cut(cell, widths[at]!) : cell))))
 }

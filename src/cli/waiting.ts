@@ -8,10 +8,12 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { WriteStream, isatty } from 'node:tty'
 import type { HoldfastEvents } from '../core/events.ts'
 import type { QueueKind } from '../core/request.ts'
-import type { Inspected, Inspection, Locks } from '../locks.ts'
 import { clean } from '../core/text.ts'
-import { whoText } from '../core/who.ts'
-import { cut, ordinal, print, say, stopwatch, width } from './text.ts'
+import type { Inspection, Locks } from '../locks.ts'
+import { holderText, nameOf, releaseCommand, showCommand, someone } from './people.ts'
+import { columns, cut, ordinal, print, stopwatch, width } from './text.ts'
+import type { Said } from './voice.ts'
+import { say, speaksJson, tell } from './voice.ts'
 
 const SILENT_MS = 400
 const TERMINAL_MS = 1000
@@ -25,7 +27,6 @@ export interface Queue {
 export class Waiting {
   readonly #locks: Locks
   readonly #queue: Queue
-  readonly #quiet: boolean
   readonly #since = performance.now()
   readonly #joined: (message: unknown) => void
   #fence: bigint | undefined
@@ -38,7 +39,6 @@ export class Waiting {
   constructor(locks: Locks, queue: Queue, quiet: boolean, joined: () => void) {
     this.#locks = locks
     this.#queue = queue
-    this.#quiet = quiet
     this.#joined = (message) => {
       const event = message as HoldfastEvents['holdfast:wait']
       if (event.name !== queue.name || event.kind !== queue.kind) return
@@ -58,17 +58,22 @@ export class Waiting {
     this.#stream?.destroy()
   }
 
-  /** Who stands in the way, and how the caller may get there. For those who gave up. */
+  /** Who stands in the way, and what can be done about it, below a line of those who gave up. */
   async report(ahead: number | undefined): Promise<string> {
-    if (this.#quiet) return ''
     const view = await this.#inspect()
     if (!view) return ''
-    const rows = view.holders.map((holder) => ['holder', holderText(holder)])
+    const { name, holders } = view
     const waiters = view.waiters.length
-    const place = ahead === undefined ? undefined : ahead - view.holders.length + 1
-    const were = place === undefined || place < 1 ? '' : `, you were ${ordinal(place)}`
+    const place = ahead === undefined ? undefined : ahead - holders.length + 1
+    const position = place === undefined || place < 1 ? undefined : place
+    const elapsedMs = performance.now() - this.#since
+    tell({ type: 'lock.not_acquired', name, elapsedMs, position, holders: holders.map(someone), waiters })
+    const rows = holders.map((holder) => ['holder', holderText(holder)])
+    const were = position === undefined ? '' : `, you were ${ordinal(position)}`
     if (waiters > 0 || were) rows.push(['queue', `${waiters} waiting${were && waiters === 0 ? ' now' : ''}${were}`])
-    return rows.map(([what = '', text]) => `\n  ${what.padEnd(8)} ${text}`).join('')
+    rows.push(['inspect', showCommand(view)])
+    for (const { fence, lingering } of holders) if (!lingering) rows.push(['release', releaseCommand(view, fence)])
+    return `\n${columns(rows, '  ').trimEnd()}`
   }
 
   async #tell(): Promise<void> {
@@ -77,10 +82,11 @@ export class Waiting {
     const terminal = isatty(2)
     if (view) {
       const waitedMs = performance.now() - this.#since
-      if (terminal) this.#draw(waitingText(view, this.#fence, waitedMs, this.#columns() - 1))
+      if (speaksJson()) tell(waitingSaid(view, this.#fence, waitedMs))
+      else if (terminal) this.#draw(waitingText(view, this.#fence, waitedMs, this.#columns() - 1))
       else say(waitingText(view, this.#fence, waitedMs, Infinity))
     }
-    this.#timer = setTimeout(() => void this.#tell(), terminal ? TERMINAL_MS : LOG_MS)
+    this.#timer = setTimeout(() => void this.#tell(), terminal && !speaksJson() ? TERMINAL_MS : LOG_MS)
   }
 
   async #inspect(): Promise<Inspection | undefined> {
@@ -117,7 +123,7 @@ export function waitingText(view: Inspection, fence: bigint | undefined, waitedM
   const tail = holder ? `${others}, lease ${stopwatch(holder.remainingMs)}` : ''
   const room = columns - width('waiting for ') - width(middle) - width(tail)
   const name = clean(view.name)
-  const who = holder ? (whoText(holder.who) ?? 'somebody') : ''
+  const who = holder ? nameOf(holder) : ''
   // Each may have half; what one does not need is the other's.
   const forName = Math.max(room - width(who), Math.floor(room / 2))
   const shortName = cut(name, forName)
@@ -125,10 +131,15 @@ export function waitingText(view: Inspection, fence: bigint | undefined, waitedM
   return columns === Infinity ? text : cut(text, columns)
 }
 
-function holderText(holder: Inspected): string {
-  const heldMs = holder.heldMs ?? holder.ageMs
-  const since = new Date(Date.now() - heldMs).toTimeString().slice(0, 8)
-  const state = holder.lingering ? 'minimum hold, ' : ''
-  const lease = `lease ${stopwatch(holder.remainingMs)} left`
-  return `${whoText(holder.who) ?? 'somebody'} since ${since} (${stopwatch(heldMs)}), ${state}fence ${holder.fence}, ${lease}`
+function waitingSaid(view: Inspection, fence: bigint | undefined, elapsedMs: number): Said {
+  const [holder] = view.holders
+  const at = view.waiters.findIndex((waiter) => waiter.fence === fence)
+  return {
+    type: 'lock.waiting',
+    name: view.name,
+    position: at < 0 ? undefined : at + 1,
+    waiters: view.waiters.length,
+    holder: holder && someone(holder),
+    elapsedMs: Math.round(elapsedMs),
+  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Countdown } from '../../src/cli/countdown.ts'
+import { Countdown } from '../../src/cli/hold/countdown.ts'
 import { ElapsedClock } from '../../src/elapsed.ts'
 import { simulatedTime } from '../../src/testing/simulated.ts'
 

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { memory } from '../../src/backends/memory/index.ts'
-import { Deadline } from '../../src/cli/deadline.ts'
+import { Deadline } from '../../src/cli/hold/deadline.ts'
 import { connect } from '../../src/index.ts'
 import { simulatedTime } from '../../src/testing/simulated.ts'
 

@@ -1,9 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/index.ts'
-import { Command, Place, runs, until } from './kit/holdfast.ts'
+import { BIN, Command, Place, runs, until } from './kit/holdfast.ts'
 
 /** Holds the name until the file `go` is there. */
 const UNTIL_GO = 'touch $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
@@ -45,7 +46,11 @@ describe('exit codes', () => {
     [['run', 'x', '--ttl', '0', '--', 'true'], 'ttl is 0'],
     [['run', 'a\tb', '--', 'true'], 'control character'],
     [['run', 'x'.repeat(513), '--', 'true'], '513 bytes'],
-    [['rum'], "no command 'rum'"],
+    [['run', 'x', '-c', 'true', '--', 'true'], '-c takes the place of -- command'],
+    [['run', 'x', '--max-time', '0', '--', 'true'], '--max-time must be more than 0'],
+    [['run', 'x', '--on-lost', 'hope', '--', 'true'], "--on-lost is 'hope'; give term or warn"],
+    [['rum'], "no command 'rum'; did you mean run?"],
+    [['run', 'x', '--tll', '5', '--', 'true'], "Unknown option '--tll'; did you mean ttl?"],
     [[], 'say what to do'],
   ])('%j: 64, and a line that says why', async (args, line) => {
     const { code, stdout, stderr } = await new Command(args, { env: { HOLDFAST_URL: 'memory:' } }).ended
@@ -90,6 +95,7 @@ describe('exit codes', () => {
     const busy = await place.run('x', '-n', '--', 'true').ended
     expect(busy.code).toBe(75)
     expect(busy.stderr).toContain('"x" is held; did not wait')
+    expect(busy.stderr).toMatch(/\n  inspect  holdfast show x\n  release  holdfast release x --fence \d+\n$/)
     expect(busy.stderr).toMatch(
       new RegExp(`holder   \\S+ pid ${holder.pid} \\(\\S+, nightly\\) since \\d\\d:\\d\\d:\\d\\d`),
     )
@@ -167,7 +173,107 @@ describe('exit codes', () => {
   })
 })
 
+describe('--max-time', () => {
+  test('124: asked to end, with whatever it has started', async () => {
+    const place = new Place()
+    const script = `sh -c 'trap "echo asked >> $DIR/got; exit" TERM; touch $DIR/up; while :; do sleep 0.02; done'; exit 0`
+    const { code, stderr } = await place.run('x', '--max-time', '1', '-c', script).ended
+    expect(code).toBe(124)
+    expect(place.read('got')).toBe('asked\n')
+    expect(stderr).toContain('the command has run for its --max-time of 1.0 s; the command is asked to end (SIGTERM)')
+    expect(stderr).toContain('the command was ended after its --max-time of 1.0 s')
+    expect(await place.run('x', '-n', '--', 'true').ended).toMatchObject({ code: 0 })
+  })
+
+  test('124: killed, when it does not end', async () => {
+    const place = new Place()
+    const script = 'trap "" TERM; (trap "" TERM; sleep 60) & echo $! > $DIR/pid; sleep 60; sleep 60'
+    const { code } = await place.run('x', '--max-time', '500ms', '--kill-after', '500ms', '-c', script).ended
+    expect(code).toBe(124)
+    expect(runs(Number(place.read('pid')))).toBe(false)
+  })
+
+  test('what ends before it is not touched', async () => {
+    expect(await new Place().run('x', '--max-time', '60', '--', 'sh', '-c', 'exit 3').ended).toMatchObject({ code: 3 })
+  })
+})
+
+describe('--on-lost warn', () => {
+  test('the command runs on, and its code is ours', async () => {
+    const place = new Place()
+    const script = 'echo $HOLDFAST_FENCE > $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done; exit 4'
+    const holder = place.run('x', '--on-lost', 'warn', '--ttl', '3', '-c', script)
+    await until(() => fenceOf(place) !== undefined, 'the fence')
+    const locks = connect(place.url)
+    expect(await locks.evict('x', fenceOf(place)!)).toBe(true)
+    await locks.close()
+    await holder.says(/the lease on "x" is gone.*; the command runs on without it/)
+    writeFileSync(place.path('go'), '')
+    expect(await holder.ended).toMatchObject({ code: 4 })
+  })
+})
+
+describe('--json', () => {
+  const events = (stderr: string): Record<string, unknown>[] =>
+    stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+
+  test('every line on stderr is an object: acquired, renewed, released', async () => {
+    const place = new Place()
+    const { code, stdout, stderr } = await place.run('x', '--json', '--ttl', '1', '-c', 'sleep 1; echo out').ended
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'out\n' })
+    const all = events(stderr)
+    expect(all.map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['lock.acquired', 'lock.renewed', 'lock.released']),
+    )
+    expect(all[0]).toMatchObject({ type: 'lock.acquired', name: 'x', mode: 'exclusive' })
+    expect(all.at(-1)).toMatchObject({ type: 'lock.released', outcome: 'released', fence: all[0]!['fence'] })
+    for (const { at } of all) expect(Date.parse(String(at))).toBeGreaterThan(0)
+  })
+
+  test('waiting, and giving up', async () => {
+    const place = new Place()
+    const holder = place.run('x', '-c', UNTIL_GO)
+    await place.has('up')
+    const { code, stderr } = await place.run('x', '--json', '-w', '1', '--', 'true').ended
+    expect(code).toBe(75)
+    const all = events(stderr)
+    expect(all.map(({ type }) => type)).toEqual(['lock.waiting', 'lock.not_acquired', 'error'])
+    expect(all[0]).toMatchObject({ name: 'x', position: 1, waiters: 1, holder: { pid: holder.pid } })
+    expect(all[1]).toMatchObject({ position: 1, holders: [{ pid: holder.pid }] })
+    expect(all[2]).toMatchObject({ code: 75 })
+  })
+
+  test('at risk, and lost', async () => {
+    const place = new Place()
+    const script = 'trap "" TERM; echo $HOLDFAST_FENCE > $DIR/up; sleep 60'
+    const holder = place.run('x', '--json', '--ttl', '3', '-c', script)
+    await until(() => fenceOf(place) !== undefined, 'the fence')
+    const locks = connect(place.url)
+    await locks.evict('x', fenceOf(place)!)
+    await locks.close()
+    const { code, stderr } = await holder.ended
+    expect(code).toBe(79)
+    const types = events(stderr).map(({ type }) => type)
+    expect(types).toContain('lock.lost')
+    expect(events(stderr).at(-1)).toMatchObject({ type: 'error', code: 79 })
+  })
+
+  test('usage errors, too', async () => {
+    const { code, stderr } = await new Command(['run', '--json', 'x']).ended
+    expect(code).toBe(64)
+    expect(events(stderr)).toMatchObject([{ type: 'error', code: 64, text: expect.stringContaining('needs --') }])
+  })
+})
+
 describe('the command', () => {
+  test('-c is a line for the shell', async () => {
+    const { stdout, code } = await new Place().run('x', '-c', 'echo "$HOLDFAST_NAME" | tr x y').ended
+    expect({ stdout, code }).toEqual({ stdout: 'y\n', code: 0 })
+  })
+
   test('it starts at once when the one before it has ended', async () => {
     const place = new Place()
     const took: number[] = []
@@ -193,6 +299,16 @@ describe('the command', () => {
     // Its descriptors are those that we were given, and we did not make them non-blocking.
     const flags = ['sh', '-c', 'grep flags /proc/self/fdinfo/0 /proc/self/fdinfo/1 /proc/self/fdinfo/2']
     expect((await place.run('x', '-v', '--', ...flags).ended).stdout).not.toMatch(/:\s+0\d*[4567]\d{3}$/m)
+  })
+
+  test('a gigabyte goes through, as it is', async () => {
+    const place = new Place()
+    const pour = (through: string): string =>
+      execFileSync('sh', ['-c', `head -c 1000000000 /dev/zero | tr '\\0' '\\377' | ${through}cksum`], {
+        encoding: 'utf8',
+        env: { ...process.env, HOLDFAST_URL: place.url },
+      })
+    expect(pour(`'${process.execPath}' '${BIN}' run x -- cat | `)).toBe(pour(''))
   })
 
   test('it finds what it holds in its environment, and nothing of the URL', async () => {
@@ -334,8 +450,13 @@ describe('what it says', () => {
   test('--help and --version, on stdout', async () => {
     const help = await new Command(['run', '--help']).ended
     expect(help.stdout).toContain('-w, --wait TIME')
-    expect(help.stdout.split('\n').filter((line) => line.length > 100)).toEqual([])
+    expect(help.stdout.split('\n').filter((line) => line.length > 79)).toEqual([])
     expect((await new Command(['--help']).ended).stdout).toContain('holdfast run NAME -- command')
+    for (const command of ['lead', 'ls', 'show', 'watch', 'check', 'release', 'doctor', 'completion']) {
+      const { stdout, stderr, code } = await new Command([command, '--help']).ended
+      expect(stdout).toContain(`usage: holdfast ${command}`)
+      expect({ stderr, code }).toEqual({ stderr: '', code: 0 })
+    }
     expect((await new Command(['--version']).ended).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 })

@@ -1,82 +1,18 @@
 /** `holdfast run` at a server: what is special about a coordinator that is elsewhere. */
-import { execFile } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { promisify } from 'node:util'
-import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { connect } from '../../src/index.ts'
 import { Etcd } from '../kit/etcd.ts'
 import { Proxy } from '../kit/proxy.ts'
 import type { Topology } from '../kit/redis-groups.ts'
 import { behindSentinel, clusterOfOne } from '../kit/redis-groups.ts'
-import { RedisServer, freePort } from '../kit/redis.ts'
+import { freePort } from '../kit/redis.ts'
 import { Place, runs, until } from './kit/holdfast.ts'
-
-/** A server, and what these tests do to it. */
-interface Server {
-  readonly port: number
-  /** A user who may do nothing with locks: `poor`, `secret`. */
-  refusePoor(): Promise<unknown>
-  /** It knows of no lock any more. */
-  forget(): Promise<unknown>
-  end(): Promise<void>
-}
-
-async function redisServer(): Promise<Server> {
-  const server = await RedisServer.start()
-  const ask = async (...words: [string, ...string[]]): Promise<void> => {
-    const admin = new Redis(server.port)
-    await admin.call(...words)
-    admin.disconnect()
-  }
-  return {
-    port: server.port,
-    refusePoor: () => ask('ACL', 'SETUSER', 'poor', 'on', '>secret', '~other:*', '&*', '+@all'),
-    forget: () => ask('FLUSHALL'),
-    end: () => server.end(),
-  }
-}
-
-async function etcdServer(): Promise<Server> {
-  const etcd = await Etcd.start()
-  const { port } = etcd.members[0]!
-  const run = promisify(execFile)
-  const env = { ...process.env, ETCDCTL_API: '3', ETCDCTL_ENDPOINTS: `127.0.0.1:${port}` }
-  const etcdctl = (...words: string[]): Promise<unknown> => run('etcdctl', words, { env })
-  return {
-    port,
-    async refusePoor() {
-      for (const user of ['poor:secret', 'root:root']) await etcdctl('user', 'add', user)
-      await etcdctl('user', 'grant-role', 'root', 'root')
-      await etcdctl('auth', 'enable')
-    },
-    forget: () => etcdctl('del', '--prefix', 'holdfast/'),
-    end: () => etcd.end(),
-  }
-}
-
-const SERVERS = [
-  ['redis', redisServer],
-  ['etcd', etcdServer],
-] as const
+import type { Server } from './kit/servers.ts'
+import { SERVERS, oneWaits, waiting } from './kit/servers.ts'
 
 /** Holds the name until the file `go` is there. */
 const UNTIL_GO = 'echo $$ > $DIR/pid; touch $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
-
-async function waiting(name: string, url: string): Promise<number> {
-  const locks = connect(url)
-  try {
-    return (await locks.inspect(name))?.waiters.length ?? 0
-  } finally {
-    await locks.close()
-  }
-}
-
-/** The line on stderr may be older than the place in the queue. */
-function oneWaits(name: string, url: string): Promise<void> {
-  return until(async () => (await waiting(name, url)) === 1, `a waiter of ${name}`)
-}
 
 // One server after the other: each test starts several processes.
 describe.each(SERVERS)('at %s', (scheme, start) => {
@@ -110,6 +46,57 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     writeFileSync(place.path('go'), '')
     expect(await holder.ended).toMatchObject({ code: 0 })
     expect(await next.ended).toMatchObject({ code: 0 })
+  })
+
+  test.concurrent('the other rows of the table of exit codes', async ({ onTestFinished }) => {
+    const place = new Place(url, onTestFinished)
+    const code = async (...words: string[]): Promise<number | null> => (await place.run('row', ...words).ended).code
+    expect(await code('-c', 'kill -KILL $$')).toBe(137)
+    expect((await place.run('row', '-c', 'kill -TERM $$').ended).signal).toBe('SIGTERM')
+    expect(await code('--permits', '2/1', '--', 'true')).toBe(64)
+    expect(await code('--', '/no/such/command')).toBe(127)
+    expect(await code('--', place.dir)).toBe(126)
+    expect(await code('--max-time', '500ms', '--', 'sleep', '60')).toBe(124)
+    const badUrl = new Place(`${url}/%zz?no=such&option`, onTestFinished)
+    expect(await badUrl.run('row', '--', 'true').ended).toMatchObject({ code: 78, stdout: '' })
+    const holder = place.run('row', '-c', UNTIL_GO)
+    await place.has('up')
+    expect(await code('-n', '-E', '0', '--', 'true')).toBe(0)
+    expect(await code('-n', '-E', '9', '--', 'true')).toBe(9)
+    writeFileSync(place.path('go'), '')
+    expect(await holder.ended).toMatchObject({ code: 0 })
+  })
+
+  test.concurrent.for(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)(
+    '%s while the command runs goes to it and to what it has started, and its code is ours',
+    async (signal, { onTestFinished }) => {
+      const place = new Place(url, onTestFinished)
+      const name = signal.slice(3)
+      const script = `trap 'echo child >> $DIR/got; exit 42' ${name}
+        sh -c 'trap "echo grandchild >> $DIR/got; exit" ${name}; touch $DIR/up; while :; do sleep 0.02; done'
+        while :; do sleep 0.02; done`
+      const command = place.run(`run-${signal}`, '-c', script)
+      await place.has('up')
+      command.kill(signal)
+      // The shell may say by what its foreground command was ended.
+      expect(await command.ended).toMatchObject({ code: 42, stderr: expect.not.stringContaining('holdfast') })
+      await until(() => place.read('got').includes('grandchild'), 'the grandchild')
+    },
+  )
+
+  test.concurrent('a wrapper that is stopped past its lease: the command is gone before another holds, and it is 79', async ({
+    onTestFinished,
+  }) => {
+    const place = new Place(url, onTestFinished)
+    const holder = place.run('stopped', '--ttl', '3', '-c', `trap '' TERM; ${UNTIL_GO}`)
+    await place.has('up')
+    const pid = Number(place.read('pid'))
+    const next = new Place(url, onTestFinished).run('stopped', '-c', `! grep -q '^State:.[^Z]' /proc/${pid}/status`)
+    await oneWaits('stopped', url)
+    holder.kill('SIGSTOP')
+    expect(await next.ended).toMatchObject({ code: 0 })
+    holder.kill('SIGCONT')
+    expect(await holder.ended).toMatchObject({ code: 79 })
   })
 
   test.concurrent('69: the server cannot be reached', async ({ onTestFinished }) => {

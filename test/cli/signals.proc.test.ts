@@ -2,15 +2,21 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { Child } from '../../src/cli/child.ts'
+import { Child } from '../../src/cli/hold/child.ts'
+import { Proxy } from '../kit/proxy.ts'
+import { RedisServer } from '../kit/redis.ts'
 import type { Command } from './kit/holdfast.ts'
 import { Place, runs } from './kit/holdfast.ts'
 
-const HANG = resolve('test/cli/hang-leave.mjs')
 const BREAK = resolve('test/cli/break-store.mjs')
 
-function start(place: Place, hook: string, ...words: string[]): Command {
-  return place.start(['run', '--url', place.url, 'x', ...words], { node: ['--import', hook] })
+/** A place at a server that does not answer when a lease is given back. */
+async function hanging(): Promise<{ place: Place; leaving: Promise<void> }> {
+  const server = await RedisServer.start()
+  onTestFinished(() => server.end())
+  const wire = await Proxy.start(server.port)
+  onTestFinished(() => wire.end())
+  return { place: new Place(`redis://127.0.0.1:${wire.port}`), leaving: wire.stall(/\["leave"|\r\nleave\r\n/, 'up') }
 }
 
 /** Sends a signal, and says how it ended and how long that took. */
@@ -36,9 +42,9 @@ test('a signal for a command that could not be started goes to nobody, least of 
 })
 
 test('when the command has ended, a signal ends us though the coordinator does not answer, and the code is the command’s', async () => {
-  const place = new Place()
-  const command = start(place, HANG, '--', 'sh', '-c', 'exit 7')
-  await place.has('leaving')
+  const { place, leaving } = await hanging()
+  const command = place.run('x', '-c', 'exit 7')
+  await leaving
   const { code, ms } = await hurried(command, 'SIGINT')
   expect(code).toBe(7)
   // Without the signal it takes the 5 s that a request may take.
@@ -46,10 +52,10 @@ test('when the command has ended, a signal ends us though the coordinator does n
 })
 
 test('and so when it could not be started', async () => {
-  const place = new Place()
+  const { place, leaving } = await hanging()
   writeFileSync(place.path('bad'), '#!/no/such/interpreter\n', { mode: 0o755 })
-  const command = start(place, HANG, '--', place.path('bad'))
-  await place.has('leaving')
+  const command = place.run('x', '--', place.path('bad'))
+  await leaving
   const { code, ms } = await hurried(command, 'SIGTERM')
   expect(code).toBe(127)
   expect(ms).toBeLessThan(2500)
@@ -59,7 +65,8 @@ test('and so when it was ended: what is left of it does not get its time to end 
   const place = new Place()
   const script = `(trap "" TERM INT; touch $DIR/up; sleep 60) > /dev/null 2>&1 & trap "touch $DIR/asked; exit 0" TERM
     while :; do sleep 0.02; done`
-  const command = start(place, BREAK, '--ttl', '9', '--kill-after', '5', '--', 'sh', '-c', script)
+  const words = ['run', '--url', place.url, 'x', '--ttl', '9', '--kill-after', '5', '-c', script]
+  const command = place.start(words, { node: ['--import', BREAK] })
   await place.has('up')
   writeFileSync(place.path('broken'), '')
   await place.has('asked')
@@ -71,9 +78,9 @@ test('and so when it was ended: what is left of it does not get its time to end 
 })
 
 test('what a command leaves running is left alone also when the release takes its time', async () => {
-  const place = new Place()
-  const command = start(place, HANG, '--', 'sh', '-c', 'sleep 30 > /dev/null 2>&1 & echo $! > $DIR/pid')
-  await place.has('leaving')
+  const { place, leaving } = await hanging()
+  const command = place.run('x', '-c', 'sleep 30 > /dev/null 2>&1 & echo $! > $DIR/pid')
+  await leaving
   // Long enough for a timer of the deadline, which must not take the released lease for a lost one.
   await new Promise((done) => setTimeout(done, 1500))
   const pid = Number(place.read('pid'))

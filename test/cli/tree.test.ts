@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { fromPs, processOf, startOf, wasGiven } from '../../src/cli/processes.ts'
-import { Tree } from '../../src/cli/tree.ts'
+import { fromPs, processOf, startOf, wasGiven } from '../../src/cli/hold/processes.ts'
+import { Tree } from '../../src/cli/hold/tree.ts'
 import { runs, until } from './kit/holdfast.ts'
 
 const wrapper = { pid: process.pid, startedAt: startOf(process.pid) }

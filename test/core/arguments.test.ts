@@ -223,6 +223,7 @@ test.each([
   [[{}], 'connect got a object'],
   [['locks'], 'that is no URL'],
   [['ftp://host'], 'there is no coordinator for ftp:; there are memory:'],
+  [['reddis://host'], 'there is no coordinator for reddis:; did you mean redis?'],
   [['constructor:x'], 'there is no coordinator for constructor:; there are memory:, file:'],
   [['memory:shared'], 'memory: takes nothing behind the colon'],
   [['file://host/dir'], 'file: takes no host'],

@@ -147,16 +147,6 @@ test('the two terminals of the README: the second says who holds, and goes on wh
   if (holding.exitCode === null && holding.signalCode === null) await once(holding, 'close')
 })
 
-test('help names the options and exit codes of the reference, and no others', async () => {
-  const { stdout: help } = await program([resolve('bin/holdfast.cjs'), 'run', '--help'], fresh())
-  const options = (text: string): string[] => [...new Set(text.match(/--[a-z]+(?:-[a-z]+)*/g))].sort()
-  const reference = /^## Command line$[\s\S]*?(?=^## )/m.exec(textOf('docs/api.md'))![0]
-  expect(options(reference)).toEqual(options(help))
-  const codes = [...help.slice(help.indexOf('exit codes')).matchAll(/\b\d+\b/g)].map(([code]) => code)
-  const described = /^\| exit code[\s\S]*?\n\n/m.exec(reference)![0]
-  expect(codes.filter((code) => !new RegExp(`\\b${code}\\b`).test(described))).toEqual([])
-})
-
 test('cron: of three replicas one runs the job, and a later one skips it', async () => {
   const cwd = fresh()
   const outputs = await Promise.all([1, 2, 3].map(() => example('cron', cwd)))

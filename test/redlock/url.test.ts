@@ -17,6 +17,7 @@ test('an address names all nodes, with one login and one database for all', () =
 test.each([
   ['redlock://', 'write redlock://a:6379,b:6379,c:6379'],
   ['redlock://a,,b', 'is no list of hosts'],
+  ['redlock://me:secret@a:6379', 'one server is no quorum; write redis://a:6379 for one, or name three'],
   ['redlock://a,b,a:6379', 'a:6379 is there twice, and would be a majority of itself'],
   ['redlock://a,b,c?ttl=5', 'it knows ?maxTtlMs=60000'],
   ['redlock://a,b,c?maxTtlMs=5s', 'it knows ?maxTtlMs=60000'],

@@ -5,9 +5,9 @@
  * piece, whoever else writes. A writer that is killed in the middle leaves a torn line. So a line begins with a line end,
  * which closes a torn one before it, and ends with a checksum, without which it does not count.
  */
-import { crc32 } from 'node:zlib'
 import type { Claim, Entry } from '../../backend.ts'
 import type { Moment } from '../../queue/table.ts'
+import { crc32 } from './crc32.ts'
 
 export type Verb =
   | readonly ['join', Entry]
@@ -45,8 +45,10 @@ export function encodeLine({ instance, now, verbs }: Line): Buffer {
 }
 
 export function encodeText(json: string): Buffer {
-  const checksum = crc32(json).toString(16).padStart(8, '0')
-  return Buffer.from(`\n${json} ${checksum}\n`)
+  const line = Buffer.from(`\n${json} 00000000\n`)
+  const end = line.length - 1 - CHECKSUM_LENGTH
+  line.write(crc32(line.subarray(1, end)).toString(16).padStart(8, '0'), end + 1, 'latin1')
+  return line
 }
 
 /** `undefined`: torn, or not a line of ours. `bytes` is without line ends. */

@@ -21,8 +21,13 @@ export class Terminal {
 
   /** Types a line. */
   type(line: string): void {
-    this.#tmux('send-keys', '-l', line)
+    this.write(line)
     this.press('Enter')
+  }
+
+  /** Types the beginning of one. */
+  write(text: string): void {
+    this.#tmux('send-keys', '-l', text)
   }
 
   /** `C-c`, `C-z`, `Enter` */

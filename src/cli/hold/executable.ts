@@ -1,7 +1,7 @@
 /** Finds the command, as a shell would, before anything is locked for it. */
 import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
-import { EXIT, ExitError } from './exit.ts'
+import { EXIT, ExitError } from '../exit.ts'
 
 /** Where execvp(3) looks without a PATH. */
 const USUAL_PATH = '/bin:/usr/bin'

@@ -13,7 +13,7 @@
  * is no such process left, and the command, if there is one, can be told by its environment.
  */
 import { closeSync, read } from 'node:fs'
-import { ElapsedClock } from '../elapsed.ts'
+import { ElapsedClock } from '../../elapsed.ts'
 import { Countdown, machineClocks } from './countdown.ts'
 import type { Word } from './guard.ts'
 import { Tree } from './tree.ts'

@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { Backend } from '../../backend.ts'
+import { mention, say } from '../voice.ts'
 import type { DeadlineWord } from './countdown.ts'
 import { GUARDIAN } from './processes.ts'
 import type { Origin, Started } from './tree.ts'
@@ -18,6 +20,9 @@ export type Word =
   /** It has ended, and its lock is released. */
   | { readonly about: 'done' }
 
+/** Beside this one, as it is bundled (rolldown.config.mjs). */
+const GUARDIAN_FILE = './guardian.cjs'
+
 /** When so many in a row die younger than this, something is wrong with the machine: the next one comes this much later. */
 const INFANT_MS = 1000
 const INFANTS_MAX = 3
@@ -27,6 +32,17 @@ export interface GuardEvents {
   replaced(reason: string): void
   /** One after the other dies; for a while there is none. */
   missing(reason: string): void
+}
+
+/** A guard that says what becomes of it, for a command under a lease of this backend. */
+export function guardFor(backend: Backend): Guard {
+  return new Guard(() => ('lifeline' in backend ? (backend.lifeline as () => number)() : undefined), {
+    replaced: (reason) => mention(`the guardian ended (${reason}); another takes its place`),
+    missing: (reason) =>
+      say(
+        `the guardian ends again and again (${reason}); without one, kill -9 of ${process.pid} frees the lock while the command runs on`,
+      ),
+  })
 }
 
 export class Guard {
@@ -63,7 +79,7 @@ export class Guard {
 
   #spawn(): void {
     const startedAt = performance.now()
-    const guardian = spawn(process.execPath, [fileURLToPath(new URL('./guardian.js', import.meta.url))], {
+    const guardian = spawn(process.execPath, [fileURLToPath(new URL(GUARDIAN_FILE, import.meta.url))], {
       argv0: GUARDIAN,
       cwd: '/',
       // Nothing of ours: NODE_OPTIONS could keep it from starting, and an outer run's variables would mark it as prey.

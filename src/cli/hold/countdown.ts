@@ -7,8 +7,8 @@
  * 1. the guardian starts, its wrapper waits;  2. the machine sleeps for an hour;  3. the wrapper holds, for 30 s;
  * 4. by the guardian's clock that was over long ago, and it kills a healthy command.
  */
-import type { ElapsedClock } from '../elapsed.ts'
-import type { Clocks } from '../runtime.ts'
+import type { ElapsedClock } from '../../elapsed.ts'
+import type { Clocks } from '../../runtime.ts'
 
 /** Every process of the machine reads the same. */
 export const machineClocks: Clocks = {

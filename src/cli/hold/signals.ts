@@ -1,13 +1,15 @@
 /** Signals to this process. Every one works in every phase; what it means changes. */
 import { send } from './tree.ts'
 
-const ALL = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGTSTP'] as const
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const
+const ALL = [...ENDING, 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGTSTP'] as const
 
 /** Before the command runs, those that end a process end the waiting; then they are the command's; at last they hurry us. */
 export class Signals {
   readonly #interruption = new AbortController()
   readonly #listener = (signal: NodeJS.Signals): void => this.#hear(signal)
   #interruptedBy: NodeJS.Signals | undefined
+  #endedBy: NodeJS.Signals | undefined
   #leaving = false
   #hurry = (): void => {}
   readonly #hurried = new Promise<undefined>((resolve) => (this.#hurry = () => resolve(undefined)))
@@ -26,6 +28,17 @@ export class Signals {
     return this.#interruptedBy
   }
 
+  /** The first one, in whichever phase, that was to end what we do. */
+  get endedBy(): NodeJS.Signals | undefined {
+    return this.#endedBy
+  }
+
+  /** From now on they end the waiting again. */
+  wait(): void {
+    this.#forward = undefined
+    this.#leaving = false
+  }
+
   /** From now on they are the command's. */
   forwardTo(forward: (signal: NodeJS.Signals) => void): void {
     this.#forward = forward
@@ -42,6 +55,7 @@ export class Signals {
   }
 
   #hear(signal: NodeJS.Signals): void {
+    if (ENDING.some((each) => each === signal)) this.#endedBy ??= signal
     if (this.#forward) return this.#forward(signal)
     if (signal === 'SIGTSTP') return stopSelf()
     if (signal === 'SIGCONT') return

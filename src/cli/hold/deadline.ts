@@ -5,10 +5,10 @@
  * ended, also if a renewal comes after all: a command that was told to end is not one that did its work.
  */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { ElapsedClock } from '../elapsed.ts'
-import type { HoldfastEvents } from '../core/events.ts'
-import type { Lease } from '../core/lease.ts'
-import type { Clocks } from '../runtime.ts'
+import { ElapsedClock } from '../../elapsed.ts'
+import type { HoldfastEvents } from '../../core/events.ts'
+import type { Lease } from '../../core/lease.ts'
+import type { Clocks } from '../../runtime.ts'
 import { machineClocks } from './countdown.ts'
 
 /** A timer of a machine that slept is late by the time it slept. */

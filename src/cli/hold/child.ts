@@ -6,8 +6,8 @@
  */
 import { spawn } from 'node:child_process'
 import { isatty } from 'node:tty'
-import { EXIT, ExitError } from './exit.ts'
-import type { Ending } from './exit.ts'
+import { EXIT, ExitError } from '../exit.ts'
+import type { Ending } from '../exit.ts'
 import { startOf } from './processes.ts'
 import type { Origin, Started } from './tree.ts'
 import { Tree, send } from './tree.ts'

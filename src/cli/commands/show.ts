@@ -1,0 +1,42 @@
+/** `holdfast show NAME`: who holds it, who waits for it, and how to free it. */
+import { QUEUE_KINDS } from '../../core/request.ts'
+import { clean } from '../../core/text.ts'
+import type { Inspection } from '../../locks.ts'
+import { withLocks } from '../coordinator.ts'
+import type { Ending } from '../exit.ts'
+import { oneName } from '../names.ts'
+import { holderText, queueOf, releaseCommand, waiterText } from '../people.ts'
+import type { Given, ShowValues } from '../table.ts'
+import { columns, cut, ordinal, print, pageWidth } from '../text.ts'
+
+export async function show({ values, words }: Given<ShowValues>): Promise<Ending> {
+  const name = oneName('show', words)
+  const kinds = values.kind ? [values.kind] : QUEUE_KINDS
+  const views = await withLocks(values.url, async (locks) => {
+    const all = await Promise.all(kinds.map((kind) => locks.inspect(name, { kind })))
+    return all.filter((view) => view !== undefined)
+  })
+  if (values.json) print(1, `${JSON.stringify(views.map(queueOf), undefined, 2)}\n`)
+  else if (views.length === 0) print(1, `${clean(name)} is free\n`)
+  else print(1, views.map((view) => showText(view, pageWidth())).join('\n'))
+  return { code: 0 }
+}
+
+/** @param width of the terminal; only what stands below the name is cut, and no command */
+export function showText(view: Inspection, width: number): string {
+  const { holders, waiters } = view
+  const kind = view.kind === 'permits' ? `permits, ${view.capacity} in all` : view.kind
+  const head = `${clean(view.name)}: ${kind}\n`
+  const rows = [
+    ...holders.map((holder) => [holder.exclusive ? 'held by' : 'shared by', holderText(holder)]),
+    ...waiters.map((waiter, at) => [ordinal(at + 1), waiterText(waiter)]),
+  ]
+  const lines = columns(rows, '  ')
+    .split('\n')
+    .map((line) => cut(line, width))
+    .join('\n')
+  const releases = holders
+    .filter(({ lingering }) => !lingering)
+    .map(({ fence }) => ['release', releaseCommand(view, fence)])
+  return `${head}${lines}${columns(releases, '  ')}`
+}
