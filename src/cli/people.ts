@@ -2,20 +2,33 @@
 import { clean } from '../core/text.ts'
 import { whoText } from '../core/who.ts'
 import type { Inspected, Inspection } from '../locks.ts'
-import { stopwatch } from './text.ts'
+import { LEAST_COLUMNS, cut, stopwatch, width } from './text.ts'
 import type { Someone } from './voice.ts'
 
 /** `web-2 pid 4121 (alice, nightly) since 18:31:02 (3:37), fence 4711, lease 0:24 left` */
 export function holderText(holder: Inspected): string {
-  const heldMs = holder.heldMs ?? holder.ageMs
-  const since = new Date(Date.now() - heldMs).toTimeString().slice(0, 8)
-  const state = holder.lingering ? 'minimum hold, ' : ''
-  return `${nameOf(holder)} since ${since} (${stopwatch(heldMs)}), ${state}fence ${holder.fence}, lease ${stopwatch(holder.remainingMs)} left`
+  return `${nameOf(holder)} since ${sinceText(holder)}`
 }
 
-/** `web-2 pid 4121 (alice, nightly) for 0:14, fence 4712` */
-export function waiterText(waiter: Inspected): string {
-  return `${nameOf(waiter)} for ${stopwatch(waiter.ageMs)}, fence ${waiter.fence}`
+/** The same as two rows, of which the first can be cut: who, and since when. */
+export function holderRows(what: string, holder: Inspected): string[][] {
+  return [
+    [what, nameOf(holder)],
+    ['since', sinceText(holder)],
+  ]
+}
+
+function sinceText({ heldMs, ageMs, lingering, fence, remainingMs }: Inspected): string {
+  const ms = heldMs ?? ageMs
+  const since = new Date(Date.now() - ms).toTimeString().slice(0, 8)
+  const state = lingering ? 'minimum hold, ' : ''
+  return `${since} (${stopwatch(ms)}), ${state}fence ${fence}, lease ${stopwatch(remainingMs)} left`
+}
+
+/** `web-2 pid 4121 (alice, nightly) for 0:14, fence 4712`, in so many columns: who is long is cut, and no number. */
+export function waiterText(waiter: Inspected, room: number): string {
+  const numbers = ` for ${stopwatch(waiter.ageMs)}, fence ${waiter.fence}`
+  return `${cut(nameOf(waiter), Math.max(room - width(numbers), LEAST_COLUMNS))}${numbers}`
 }
 
 export function nameOf({ who }: Inspected): string {
@@ -59,3 +72,13 @@ function quoted(name: string): string {
   const plain = /^[\w@%+=:,./-]+$/.test(text) && !text.startsWith('-')
   return plain ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
+
+/** What stands before the second column of a report, at most. */
+export const MARGIN = 13
+
+/** Rows of a report, in which whoever holds is cut to the width of the terminal. */
+export function cutWho(rows: readonly (readonly string[])[], columns: number): string[][] {
+  return rows.map(([what = '', text = '']) => [what, WHO.has(what) ? cut(text, columns - MARGIN) : text])
+}
+
+const WHO: ReadonlySet<string> = new Set(['holder', 'held by', 'shared by'])

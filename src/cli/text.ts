@@ -71,13 +71,14 @@ export function columns(rows: readonly (readonly string[])[], indent = '', gap =
   return lines.map((line) => `${line}\n`).join('')
 }
 
-/** How wide the terminal that we print to is; without one there is no end. */
-export function pageWidth(): number {
-  return isatty(1) ? process.stdout.columns || 80 : Infinity
+/** How wide the terminal is that we print to; without one there is no end. While no command runs, whose stderr it is as well. */
+export function pageWidth(file: 1 | 2 = 1): number {
+  const stream = file === 1 ? process.stdout : process.stderr
+  return isatty(file) ? stream.columns || 80 : Infinity
 }
 
 /** Less than this of a name tells nobody anything. */
-const LEAST_COLUMNS = 8
+export const LEAST_COLUMNS = 8
 
 /** Columns that fit into so many: the `flexible` ones are cut, the longest first, and no number is. */
 export function fitted(rows: readonly (readonly string[])[], flexible: readonly number[], room: number): string {

@@ -10,8 +10,8 @@ import type { HoldfastEvents } from '../core/events.ts'
 import type { QueueKind } from '../core/request.ts'
 import { clean } from '../core/text.ts'
 import type { Inspection, Locks } from '../locks.ts'
-import { holderText, nameOf, releaseCommand, showCommand, someone } from './people.ts'
-import { columns, cut, ordinal, print, stopwatch, width } from './text.ts'
+import { cutWho, holderRows, nameOf, releaseCommand, showCommand, someone } from './people.ts'
+import { columns, cut, ordinal, pageWidth, print, stopwatch, width } from './text.ts'
 import type { Said } from './voice.ts'
 import { say, speaksJson, tell } from './voice.ts'
 
@@ -68,12 +68,12 @@ export class Waiting {
     const position = place === undefined || place < 1 ? undefined : place
     const elapsedMs = performance.now() - this.#since
     tell({ type: 'lock.not_acquired', name, elapsedMs, position, holders: holders.map(someone), waiters })
-    const rows = holders.map((holder) => ['holder', holderText(holder)])
+    const rows = holders.flatMap((holder) => holderRows('holder', holder))
     const were = position === undefined ? '' : `, you were ${ordinal(position)}`
     if (waiters > 0 || were) rows.push(['queue', `${waiters} waiting${were && waiters === 0 ? ' now' : ''}${were}`])
     rows.push(['inspect', showCommand(view)])
     for (const { fence, lingering } of holders) if (!lingering) rows.push(['release', releaseCommand(view, fence)])
-    return `\n${columns(rows, '  ').trimEnd()}`
+    return `\n${columns(cutWho(rows, pageWidth(2)), '  ').trimEnd()}`
   }
 
   async #tell(): Promise<void> {

@@ -116,10 +116,13 @@ describe.each(COORDINATORS)('at %s', (_, start) => {
     const it = await queue(name, onTestFinished).withWaiter()
     const fence = await it.fence()
     const { stdout, code } = await it.say('show', name)
-    const [head, holder, waiter, release] = stdout.split('\n')
+    const [head, holder, since, waiter, release] = stdout.split('\n')
     expect(code).toBe(0)
     expect(head).toBe("it's mine: lock")
-    expect(holder).toMatch(new RegExp(`^  held by  \\S+ pid ${it.holder.pid} .*, fence ${fence}, lease 0:\\d\\d left$`))
+    expect(holder).toMatch(new RegExp(`^  held by  \\S+ pid ${it.holder.pid} \\(\\S+\\)$`))
+    expect(since).toMatch(
+      new RegExp(`^  since    \\d\\d:\\d\\d:\\d\\d \\(0:\\d\\d\\), fence ${fence}, lease 0:\\d\\d left$`),
+    )
     expect(waiter).toMatch(new RegExp(`^  1st      \\S+ pid ${it.waiter!.pid} .* for 0:\\d\\d, fence \\d+$`))
     expect(release).toBe(`  release  holdfast release 'it'\\''s mine' --fence ${fence}`)
     expect(JSON.parse((await it.say('show', '--json', name)).stdout)).toMatchObject([{ name, waiters: [{}] }])

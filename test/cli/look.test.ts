@@ -73,10 +73,19 @@ describe('the table of ls', () => {
 describe('show', () => {
   test.each([80, 200])('fits into %i columns but for what is to be typed', (columns) => {
     const who = { host: 'h'.repeat(100), pid: 1, label: 'l'.repeat(100) }
-    const text = showText(view({ name: 'n'.repeat(200), holders: [entry(1n, { who })] }), columns)
+    const text = showText(
+      view({
+        name: 'n'.repeat(200),
+        holders: [entry(1n, { who })],
+        waiters: [entry(4712n, { who: { ...who, label: 'l'.repeat(300) } })],
+      }),
+      columns,
+    )
     const lines = text.trimEnd().split('\n')
     expect(lines[0]).toBe(`${'n'.repeat(200)}: lock`)
     expect(Math.max(...lines.slice(1, -1).map(width))).toBeLessThanOrEqual(columns)
+    expect(text).toContain('lease 0:24 left')
+    expect(text).toMatch(/1st .*… for 3:20, fence 4712\n/)
     expect(lines.at(-1)).toBe(`  release  holdfast release ${'n'.repeat(200)} --fence 1`)
   })
 

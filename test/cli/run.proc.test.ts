@@ -97,7 +97,7 @@ describe('exit codes', () => {
     expect(busy.stderr).toContain('"x" is held; did not wait')
     expect(busy.stderr).toMatch(/\n  inspect  holdfast show x\n  release  holdfast release x --fence \d+\n$/)
     expect(busy.stderr).toMatch(
-      new RegExp(`holder   \\S+ pid ${holder.pid} \\(\\S+, nightly\\) since \\d\\d:\\d\\d:\\d\\d`),
+      new RegExp(`holder   \\S+ pid ${holder.pid} \\(\\S+, nightly\\)\n  since    \\d\\d:\\d\\d:\\d\\d`),
     )
     expect(await place.run('x', '-n', '-q', '--', 'true').ended).toMatchObject({ code: 75, stderr: '' })
     expect(await place.run('x', '-n', '-E', '3', '--', 'true').ended).toMatchObject({ code: 3 })

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { Place, until } from './kit/holdfast.ts'
+import { BIN, Place, until } from './kit/holdfast.ts'
 import { Terminal, hasTmux } from './kit/terminal.ts'
 
 const UNTIL_GO = 'touch $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
@@ -32,6 +32,43 @@ describe.skipIf(!hasTmux)('on a terminal (needs tmux)', () => {
     terminal.type('hf demo -- true')
     const line = new RegExp(`waiting for demo: 2nd of 2, 0:0\\d; held 0:\\d\\d by \\S+ pid ${holder.pid} \\(`)
     await terminal.shows(line)
+  })
+
+  test.each([80, 200])('at %i columns ls, show, doctor and giving up fit, whatever is long', async (columns) => {
+    const place = new Place()
+    const long = 'n'.repeat(200)
+    place.run(long, '--label', 'l'.repeat(200), '-c', UNTIL_GO.replace('up', 'up1'))
+    place.run('demo', '--label', 'the nightly report of all that was sold', '-c', UNTIL_GO)
+    await place.has('up')
+    await place.has('up1')
+    const terminal = new Terminal(place, columns)
+    terminal.type(`url=${place.url}; hold() { ${process.execPath} ${BIN} "$@"; }; clear`)
+    /** What is shown between the command and the next prompt. */
+    const shown = async (line: string): Promise<string[]> => {
+      terminal.type(`clear; ${line}; echo do''ne`)
+      const lines = (await terminal.shows(/^done$/m)).split('\n')
+      return lines.slice(0, lines.indexOf('done')).map((each) => each.trimEnd())
+    }
+    const [head, ...rows] = await shown('hold ls --url $url')
+    expect(head).toMatch(/^NAME .* FENCE$/)
+    expect(rows.map((row) => /\d{16}$/.test(row))).toEqual([true, true])
+    expect(rows[1]).toMatch(/^n+… +lock/)
+    const show = await shown('hold show --url $url demo')
+    expect(show.map((row) => row.trim().split(/ {2,}/)[0])).toEqual(['demo: lock', 'held by', 'since', 'release'])
+    expect((await shown('hold doctor --url $url')).at(-1)).toBe('file: well')
+    const report = await shown('hold run --url $url demo -n -- true')
+    expect(report.map((row) => row.trim().split(/ {2,}/)[0])).toEqual([
+      'holdfast: "demo" is held; did not wait',
+      'holder',
+      'since',
+      'inspect',
+      'release',
+    ])
+    // Without a terminal nothing is cut.
+    terminal.type(`hold ls --url $url | cat > ${place.dir}/listed; touch ${place.dir}/done`)
+    await place.has('done')
+    expect(place.read('listed')).toContain(long)
+    expect(place.read('listed')).toContain('l'.repeat(200))
   })
 
   test('Ctrl-C while waiting gives up, while the command runs it is the command’s', async () => {

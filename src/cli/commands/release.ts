@@ -4,9 +4,9 @@ import { withLocks } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT, ExitError, usageError } from '../exit.ts'
 import { oneName } from '../names.ts'
-import { holderText, releaseCommand, showCommand } from '../people.ts'
+import { cutWho, holderRows, releaseCommand, showCommand } from '../people.ts'
 import type { Given, ReleaseValues } from '../table.ts'
-import { columns, print } from '../text.ts'
+import { columns, pageWidth, print } from '../text.ts'
 
 export async function release({ values, words }: Given<ReleaseValues>): Promise<Ending> {
   const name = oneName('release', words)
@@ -20,11 +20,11 @@ export async function release({ values, words }: Given<ReleaseValues>): Promise<
   if (!done) {
     const holders = view?.holders ?? []
     const rows = holders.flatMap((holder) => [
-      ['holder', holderText(holder)],
+      ...holderRows('holder', holder),
       ['release', releaseCommand({ name, kind }, holder.fence)],
     ])
     const now = holders.length === 0 ? 'nobody holds it' : 'others hold it'
-    const more = rows.length === 0 ? '' : `\n${columns(rows, '  ').trimEnd()}`
+    const more = rows.length === 0 ? '' : `\n${columns(cutWho(rows, pageWidth(2)), '  ').trimEnd()}`
     throw new ExitError(
       EXIT.held,
       `"${clean(name)}": fence ${fence} is not there, and nothing was changed; ${now}`,

@@ -5,9 +5,9 @@ import type { Inspection } from '../../locks.ts'
 import { withLocks } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { oneName } from '../names.ts'
-import { holderText, queueOf, releaseCommand, waiterText } from '../people.ts'
+import { MARGIN, cutWho, holderRows, queueOf, releaseCommand, waiterText } from '../people.ts'
 import type { Given, ShowValues } from '../table.ts'
-import { columns, cut, ordinal, print, pageWidth } from '../text.ts'
+import { columns, ordinal, pageWidth, print } from '../text.ts'
 
 export async function show({ values, words }: Given<ShowValues>): Promise<Ending> {
   const name = oneName('show', words)
@@ -22,21 +22,14 @@ export async function show({ values, words }: Given<ShowValues>): Promise<Ending
   return { code: 0 }
 }
 
-/** @param width of the terminal; only what stands below the name is cut, and no command */
+/** @param width of the terminal; those who are long are cut, and neither numbers nor what is to be typed */
 export function showText(view: Inspection, width: number): string {
   const { holders, waiters } = view
   const kind = view.kind === 'permits' ? `permits, ${view.capacity} in all` : view.kind
-  const head = `${clean(view.name)}: ${kind}\n`
   const rows = [
-    ...holders.map((holder) => [holder.exclusive ? 'held by' : 'shared by', holderText(holder)]),
-    ...waiters.map((waiter, at) => [ordinal(at + 1), waiterText(waiter)]),
+    ...holders.flatMap((holder) => holderRows(holder.exclusive ? 'held by' : 'shared by', holder)),
+    ...waiters.map((waiter, at) => [ordinal(at + 1), waiterText(waiter, width - MARGIN)]),
+    ...holders.flatMap(({ lingering, fence }) => (lingering ? [] : [['release', releaseCommand(view, fence)]])),
   ]
-  const lines = columns(rows, '  ')
-    .split('\n')
-    .map((line) => cut(line, width))
-    .join('\n')
-  const releases = holders
-    .filter(({ lingering }) => !lingering)
-    .map(({ fence }) => ['release', releaseCommand(view, fence)])
-  return `${head}${lines}${columns(releases, '  ')}`
+  return `${clean(view.name)}: ${kind}\n${columns(cutWho(rows, width), '  ')}`
 }
