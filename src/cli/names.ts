@@ -1,7 +1,9 @@
 /** The names that a command is about. */
 import type { Inspection, Locks } from '../locks.ts'
-import { checkName } from '../core/request.ts'
+import type { QueueKind } from '../core/request.ts'
+import { QUEUE_KINDS, checkName } from '../core/request.ts'
 import { clean } from '../core/text.ts'
+import { withLocks } from './coordinator.ts'
 import { usageError } from './exit.ts'
 
 /** The one word that a command takes: a name. @throws ExitError 64 */
@@ -18,6 +20,17 @@ export function onePattern(verb: string, words: readonly string[]): string {
   if (words.length > 1)
     throw usageError(`${verb} takes one pattern; put it into quotes, or the shell makes names of files of it`)
   return words[0] ?? '*'
+}
+
+/** The queues of a name in which somebody stands: of one kind, or of all. */
+export async function queuesOf(
+  url: string | undefined,
+  name: string,
+  kind: QueueKind | undefined,
+): Promise<Inspection[]> {
+  const kinds = kind ? [kind] : QUEUE_KINDS
+  const views = await withLocks(url, (locks) => Promise.all(kinds.map((each) => locks.inspect(name, { kind: each }))))
+  return views.filter((view) => view !== undefined)
 }
 
 /** What is held or waited for, under the names that match a pattern: `*` is any characters, `?` is one. By name. */

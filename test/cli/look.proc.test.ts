@@ -1,36 +1,14 @@
 /** Those who look: `ls`, `show`, `watch`, `check`, `release`, `doctor`, at each coordinator. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { RedisServer, freePort } from '../kit/redis.ts'
 import type { Command, Ended } from './kit/holdfast.ts'
 import { Place, until } from './kit/holdfast.ts'
-import { SERVERS, oneWaits } from './kit/servers.ts'
+import type { Coordinator } from './kit/servers.ts'
+import { COORDINATORS, oneWaits } from './kit/servers.ts'
 
 const UNTIL_GO = 'echo $HOLDFAST_FENCE > $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
-
-interface Coordinator {
-  readonly url: string
-  end(): unknown
-}
-
-function fileStore(): Promise<Coordinator> {
-  const dir = mkdtempSync(join(tmpdir(), 'holdfast-look-'))
-  return Promise.resolve({ url: `file:${dir}`, end: () => rmSync(dir, { recursive: true, force: true }) })
-}
-
-const COORDINATORS: readonly (readonly [string, () => Promise<Coordinator>])[] = [
-  ['file', fileStore],
-  ...SERVERS.map(([scheme, start]) => {
-    const begin = async (): Promise<Coordinator> => {
-      const server = await start()
-      return { url: `${scheme}://127.0.0.1:${server.port}`, end: () => server.end() }
-    }
-    return [scheme, begin] as const
-  }),
-]
 
 type Finished = (end: () => Promise<void>) => void
 

@@ -8,31 +8,16 @@ import { fitted, width } from '../../src/cli/text.ts'
 import { TimeLimit } from '../../src/cli/hold/time-limit.ts'
 import type { Inspected, Inspection } from '../../src/locks.ts'
 import { connect } from '../../src/index.ts'
+import { entry, view } from './kit/views.ts'
 
-const entry = (fence: bigint, more: Partial<Inspected> = {}): Inspected => ({
-  fence,
-  who: { host: 'web-2', pid: 4121, user: 'alice', label: 'the nightly report' },
-  weight: 1,
-  exclusive: true,
-  ageMs: 200_000,
-  heldMs: 187_000,
-  remainingMs: 24_000,
-  lingering: false,
-  ...more,
-})
-
-const view = (more: Partial<Inspection> = {}): Inspection => ({
-  name: 'deploy/api',
-  kind: 'lock',
-  capacity: 1,
-  holders: [entry(4711n)],
-  waiters: [entry(4712n, { heldMs: undefined }), entry(4713n, { heldMs: undefined })],
-  ...more,
-})
+const who = { host: 'web-2', pid: 4121, user: 'alice', label: 'the nightly report' }
+const nightly = (fence: bigint, more: Partial<Inspected> = {}): Inspected => entry(fence, { who, ...more })
+const held = (more: Partial<Inspection> = {}): Inspection =>
+  view({ holders: [nightly(4711n)], waiters: [nightly(4712n), nightly(4713n)], ...more })
 
 describe('the table of ls', () => {
   test('says who holds, for how long, and how many wait', () => {
-    expect(tableOf([view()], false, Infinity)).toBe(
+    expect(tableOf([held()], false, Infinity)).toBe(
       'NAME        KIND  HELD BY                                     FOR   LEASE  WAITING  FENCE\n' +
         'deploy/api  lock  web-2 pid 4121 (alice, the nightly report)  3:07  0:24   2        4711\n',
     )
@@ -40,7 +25,7 @@ describe('the table of ls', () => {
 
   test.each([80, 200])('fits into %i columns, and cuts no number', (columns) => {
     const names = ['x', 'n'.repeat(200), '漢'.repeat(100)]
-    const views = names.map((name) => view({ name, holders: [entry(1795674345955000n)] }))
+    const views = names.map((name) => held({ name, holders: [nightly(1795674345955000n)] }))
     const lines = tableOf(views, true, columns).trimEnd().split('\n')
     expect(Math.max(...lines.map(width))).toBeLessThanOrEqual(columns)
     expect(lines.filter((line) => line.endsWith('1795674345955000'))).toHaveLength(3)
@@ -49,22 +34,25 @@ describe('the table of ls', () => {
   })
 
   test('without a terminal nothing is cut', () => {
-    expect(tableOf([view({ name: 'n'.repeat(200) })], false, Infinity)).toContain('n'.repeat(200))
+    expect(tableOf([held({ name: 'n'.repeat(200) })], false, Infinity)).toContain('n'.repeat(200))
   })
 
   test('shared holders, permits, and a name that only has waiters', () => {
-    const shared = view({ capacity: 9, holders: [entry(1n, { exclusive: false }), entry(2n, { exclusive: false })] })
+    const shared = held({
+      capacity: 9,
+      holders: [nightly(1n, { exclusive: false }), nightly(2n, { exclusive: false })],
+    })
     expect(tableOf([shared], false, Infinity)).toMatch(/deploy\/api {2}shared lock .* 1\n {12} {11} .* 2\n$/)
-    const permits = view({ kind: 'permits', capacity: 3, holders: [entry(1n, { weight: 2, exclusive: false })] })
+    const permits = held({ kind: 'permits', capacity: 3, holders: [nightly(1n, { weight: 2, exclusive: false })] })
     expect(tableOf([permits], false, Infinity)).toContain(
       'permits of 3  web-2 pid 4121 (alice, the nightly report), 2 permits',
     )
-    expect(tableOf([view({ holders: [] })], false, Infinity)).toMatch(/deploy\/api {2}lock .* 2 *\n$/)
-    expect(tableOf([view({ holders: [entry(1n, { lingering: true })] })], false, Infinity)).toContain('3:07 (over)')
+    expect(tableOf([held({ holders: [] })], false, Infinity)).toMatch(/deploy\/api {2}lock .* 2 *\n$/)
+    expect(tableOf([held({ holders: [nightly(1n, { lingering: true })] })], false, Infinity)).toContain('3:07 (over)')
   })
 
   test('what could steer a terminal is not printed', () => {
-    const evil = view({ name: 'a\u001B[2Jb', holders: [entry(1n, { who: { label: '\u001B]0;x\u0007' } })] })
+    const evil = held({ name: 'a\u001B[2Jb', holders: [nightly(1n, { who: { label: '\u001B]0;x\u0007' } })] })
     expect(tableOf([evil], true, Infinity)).not.toContain('\u001B')
     expect(showText(evil, Infinity)).not.toContain('\u001B')
   })
@@ -74,10 +62,10 @@ describe('show', () => {
   test.each([80, 200])('fits into %i columns but for what is to be typed', (columns) => {
     const who = { host: 'h'.repeat(100), pid: 1, label: 'l'.repeat(100) }
     const text = showText(
-      view({
+      held({
         name: 'n'.repeat(200),
-        holders: [entry(1n, { who })],
-        waiters: [entry(4712n, { who: { ...who, label: 'l'.repeat(300) } })],
+        holders: [nightly(1n, { who })],
+        waiters: [nightly(4712n, { who: { ...who, label: 'l'.repeat(300) } })],
       }),
       columns,
     )
@@ -90,8 +78,8 @@ describe('show', () => {
   })
 
   test('every queue of a name has its own command', () => {
-    expect(showText(view({ kind: 'permits', capacity: 3 }), Infinity)).toContain('--fence 4711 --kind permits\n')
-    expect(showText(view({ holders: [entry(1n, { lingering: true })] }), Infinity)).not.toContain('release')
+    expect(showText(held({ kind: 'permits', capacity: 3 }), Infinity)).toContain('--fence 4711 --kind permits\n')
+    expect(showText(held({ holders: [nightly(1n, { lingering: true })] }), Infinity)).not.toContain('release')
   })
 })
 
@@ -122,9 +110,9 @@ test('a pattern: * is any characters, ? is one, and all others are themselves', 
 })
 
 test('watch: who came, who came to hold, and who is gone, between two looks', () => {
-  const [waits, holds] = [entry(2n, { heldMs: undefined }), entry(2n)]
-  const before = seenIn([view({ holders: [entry(1n)], waiters: [waits] })])
-  const after = seenIn([view({ holders: [holds], waiters: [entry(3n)] })])
+  const [waits, holds] = [nightly(2n, { heldMs: undefined }), nightly(2n)]
+  const before = seenIn([held({ holders: [nightly(1n)], waiters: [waits] })])
+  const after = seenIn([held({ holders: [holds], waiters: [nightly(3n)] })])
   const said = changes(before, after).map(({ entry, happened, place }) => [Number(entry.fence), happened, place])
   expect(said).toEqual([
     [1, 'gone', undefined],

@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BIN, Place, until } from './kit/holdfast.ts'
+import type { Coordinator } from './kit/servers.ts'
+import { COORDINATORS } from './kit/servers.ts'
 import { Terminal, hasTmux } from './kit/terminal.ts'
 
 const UNTIL_GO = 'touch $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
@@ -71,65 +73,12 @@ describe.skipIf(!hasTmux)('on a terminal (needs tmux)', () => {
     expect(place.read('listed')).toContain('l'.repeat(200))
   })
 
-  test('Ctrl-C while waiting gives up, while the command runs it is the command’s', async () => {
-    const place = new Place()
-    const terminal = new Terminal(place, 100)
-    terminal.type(`hf x -- sh -c 'trap "echo asked once >> $DIR/got; exit 9" INT; ${UNTIL_GO}'; echo code $?`)
-    await place.has('up')
-    const waiting = new Terminal(new Place(), 100)
-    waiting.type(`hf x --url ${place.url} -- true`)
-    await waiting.shows(/1st of 1/)
-    waiting.press('C-c')
-    // The shell gives up its line as well when a command dies of INT.
-    await until(() => !waiting.screen.includes('1st of 1'), 'the end of the waiting')
-    waiting.type('echo code $?')
-    await waiting.shows(/code 130/)
-    terminal.press('C-c')
-    await terminal.shows(/code 9/)
-    expect(place.read('got')).toBe('asked once\n')
-  })
-
   test('the command can read from the terminal', async () => {
     const terminal = new Terminal(new Place(), 100)
     terminal.type(`hf x -- sh -c 'echo ready; read -r line < /dev/tty; echo "<$line>"'`)
     await terminal.shows(/^ready/m)
     terminal.type('hello')
     await terminal.shows(/^<hello>/m)
-  })
-
-  test('Ctrl-Z stops both, fg continues both', async () => {
-    const place = new Place()
-    const terminal = new Terminal(place, 100)
-    terminal.type(`hf x -- sh -c '${UNTIL_GO}'; echo code $?`)
-    await place.has('up')
-    terminal.press('C-z')
-    await terminal.shows(/stopping; "x" is held for 0:2\d more/)
-    await terminal.shows(/Stopped|Suspended/)
-    writeFileSync(place.path('go'), '')
-    terminal.type('fg; echo code $?')
-    await terminal.shows(/^code 0/m)
-  })
-
-  test('Ctrl-Z past the ttl: the command is dead before the next one starts', async () => {
-    const place = new Place()
-    const terminal = new Terminal(place, 100)
-    terminal.type(`hf x --ttl 2 -- sh -c 'echo $$ > $DIR/pid; ${UNTIL_GO}; echo went on'`)
-    await place.has('up')
-    terminal.press('C-z')
-    await terminal.shows(/Stopped|Suspended/)
-    const next = place.run(
-      'x',
-      '--',
-      'sh',
-      '-c',
-      'read -r pid < $DIR/pid; kill -0 $pid && grep State /proc/$pid/status',
-    )
-    // Its parent is stopped, so that it stays as a zombie.
-    expect((await next.ended).stdout).toMatch(/^(State:\s+Z.*\n)?$/)
-    writeFileSync(place.path('go'), '')
-    terminal.type('fg; echo code $?')
-    await terminal.shows(/^code 79/m)
-    expect(terminal.screen).not.toMatch(/^went on/m)
   })
 
   test('TERM from elsewhere reaches the whole tree, and a pipeline beside it goes on', async () => {
@@ -141,6 +90,67 @@ describe.skipIf(!hasTmux)('on a terminal (needs tmux)', () => {
     process.kill(wrapper, 'SIGTERM')
     await terminal.shows(/^the end/m)
     await until(() => !alive(grandchild), 'the end of the grandchild')
+  })
+})
+
+describe.skipIf(!hasTmux).each(COORDINATORS)('keys of a terminal, at %s (needs tmux)', (_, start) => {
+  let coordinator: Coordinator
+  beforeAll(async () => {
+    coordinator = await start()
+  })
+  afterAll(() => coordinator.end())
+
+  test('Ctrl-C while waiting gives up, while the command runs it is the command’s', async () => {
+    const place = new Place(coordinator.url)
+    const terminal = new Terminal(place, 100)
+    terminal.type(`hf asked -- sh -c 'trap "echo asked once >> $DIR/got; exit 9" INT; ${UNTIL_GO}'; echo code $?`)
+    await place.has('up')
+    const waiting = new Terminal(new Place(), 100)
+    waiting.type(`hf asked --url ${place.url} -- true`)
+    await waiting.shows(/1st of 1/)
+    waiting.press('C-c')
+    // The shell gives up its line as well when a command dies of INT.
+    await until(() => !waiting.screen.includes('1st of 1'), 'the end of the waiting')
+    waiting.type('echo code $?')
+    await waiting.shows(/code 130/)
+    terminal.press('C-c')
+    await terminal.shows(/code 9/)
+    expect(place.read('got')).toBe('asked once\n')
+  })
+
+  test('Ctrl-Z stops both, fg continues both', async () => {
+    const place = new Place(coordinator.url)
+    const terminal = new Terminal(place, 100)
+    terminal.type(`hf stopped -- sh -c '${UNTIL_GO}'; echo code $?`)
+    await place.has('up')
+    terminal.press('C-z')
+    await terminal.shows(/stopping; "stopped" is held for 0:2\d more/)
+    await terminal.shows(/Stopped|Suspended/)
+    writeFileSync(place.path('go'), '')
+    terminal.type('fg; echo code $?')
+    await terminal.shows(/^code 0/m)
+  })
+
+  test('Ctrl-Z past the ttl: the command is dead before the next one starts', async () => {
+    const place = new Place(coordinator.url)
+    const terminal = new Terminal(place, 100)
+    terminal.type(`hf overdue --ttl 2 -- sh -c 'echo $$ > $DIR/pid; ${UNTIL_GO}; echo went on'`)
+    await place.has('up')
+    terminal.press('C-z')
+    await terminal.shows(/Stopped|Suspended/)
+    const next = place.run(
+      'overdue',
+      '--',
+      'sh',
+      '-c',
+      'read -r pid < $DIR/pid; kill -0 $pid && grep State /proc/$pid/status',
+    )
+    // Its parent is stopped, so that it stays as a zombie.
+    expect((await next.ended).stdout).toMatch(/^(State:\s+Z.*\n)?$/)
+    writeFileSync(place.path('go'), '')
+    terminal.type('fg; echo code $?')
+    await terminal.shows(/^code 79/m)
+    expect(terminal.screen).not.toMatch(/^went on/m)
   })
 })
 

@@ -1,29 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { cut, ordinal, stopwatch, width } from '../../src/cli/text.ts'
 import { waitingText } from '../../src/cli/waiting.ts'
-import type { Inspected, Inspection } from '../../src/locks.ts'
 import { clean } from '../../src/core/text.ts'
 import { whoText } from '../../src/core/who.ts'
-
-const entry = (fence: bigint, more: Partial<Inspected> = {}): Inspected => ({
-  fence,
-  who: { host: 'web-2', pid: 4121, user: 'alice' },
-  weight: 1,
-  exclusive: true,
-  ageMs: 200_000,
-  heldMs: 187_000,
-  remainingMs: 24_000,
-  lingering: false,
-  ...more,
-})
-const view = (more: Partial<Inspection> = {}): Inspection => ({
-  name: 'deploy/api',
-  kind: 'lock',
-  capacity: 1,
-  holders: [entry(1n)],
-  waiters: [entry(2n), entry(3n), entry(4n)],
-  ...more,
-})
+import { entry, view } from './kit/views.ts'
 
 describe('the waiting line', () => {
   test('says the name, the place, who holds it, since when, and the lease', () => {

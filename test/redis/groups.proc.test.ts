@@ -8,7 +8,7 @@ import type { Backend, Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
 import type { Coordinator } from '../../src/testing/index.ts'
 import { conformance } from '../../src/testing/index.ts'
-import { andInMatrix } from '../kit/effort.ts'
+import { MATRIX } from '../kit/effort.ts'
 import { ClusterGroup, SentinelGroup } from '../kit/redis-groups.ts'
 
 /** A ttl that outlives a failover. */
@@ -40,16 +40,11 @@ async function throughNodeRedisCluster(): Promise<Coordinator> {
   }
 }
 
-type Way = readonly [name: string, make: () => Promise<Coordinator>]
-
-const some: readonly Way[] = [
+describe.runIf(MATRIX).each([
   ['a primary under sentinels', at(() => sentinels.url)],
   ['a cluster', at(() => cluster.url)],
-]
-
-const more: readonly Way[] = [['a cluster through node-redis', throughNodeRedisCluster]]
-
-describe.each(andInMatrix(some, more))('%s', (_, make) => {
+  ['a cluster through node-redis', throughNodeRedisCluster],
+] as const)('%s (in the matrix)', (_, make) => {
   test.concurrent.for(conformance(make, { waiters: 200 }))('$name', async ({ run }, { skip, expect }) => {
     const outcome = await run()
     skip(outcome === 'skipped')

@@ -1,21 +1,15 @@
 /** `holdfast check NAME`: whether it is free, as an exit code. */
-import { QUEUE_KINDS } from '../../core/request.ts'
 import { clean } from '../../core/text.ts'
-import { withLocks } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT } from '../exit.ts'
-import { oneName } from '../names.ts'
+import { oneName, queuesOf } from '../names.ts'
 import { holderText, queueOf } from '../people.ts'
 import type { CheckValues, Given } from '../table.ts'
 import { print } from '../text.ts'
 
 export async function check({ values, words }: Given<CheckValues>): Promise<Ending> {
   const name = oneName('check', words)
-  const kinds = values.kind ? [values.kind] : QUEUE_KINDS
-  const views = await withLocks(values.url, async (locks) => {
-    const all = await Promise.all(kinds.map((kind) => locks.inspect(name, { kind })))
-    return all.filter((view) => view !== undefined)
-  })
+  const views = await queuesOf(values.url, name, values.kind)
   const free = views.length === 0
   if (values.json) print(1, `${JSON.stringify({ name, free, queues: views.map(queueOf) })}\n`)
   else if (!values.quiet) {

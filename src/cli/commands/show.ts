@@ -1,21 +1,15 @@
 /** `holdfast show NAME`: who holds it, who waits for it, and how to free it. */
-import { QUEUE_KINDS } from '../../core/request.ts'
 import { clean } from '../../core/text.ts'
 import type { Inspection } from '../../locks.ts'
-import { withLocks } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
-import { oneName } from '../names.ts'
+import { oneName, queuesOf } from '../names.ts'
 import { MARGIN, cutWho, holderRows, queueOf, releaseCommand, waiterText } from '../people.ts'
 import type { Given, ShowValues } from '../table.ts'
 import { columns, ordinal, pageWidth, print } from '../text.ts'
 
 export async function show({ values, words }: Given<ShowValues>): Promise<Ending> {
   const name = oneName('show', words)
-  const kinds = values.kind ? [values.kind] : QUEUE_KINDS
-  const views = await withLocks(values.url, async (locks) => {
-    const all = await Promise.all(kinds.map((kind) => locks.inspect(name, { kind })))
-    return all.filter((view) => view !== undefined)
-  })
+  const views = await queuesOf(values.url, name, values.kind)
   if (values.json) print(1, `${JSON.stringify(views.map(queueOf), undefined, 2)}\n`)
   else if (views.length === 0) print(1, `${clean(name)} is free\n`)
   else print(1, views.map((view) => showText(view, pageWidth())).join('\n'))

@@ -1,5 +1,8 @@
-/** Servers for the command line to speak to, and what its tests do to them. */
+/** Coordinators for the command line to speak to, and what its tests do to the servers among them. */
 import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { connect } from '../../../src/index.ts'
@@ -54,6 +57,29 @@ export const SERVERS = [
   ['redis', redisServer],
   ['etcd', etcdServer],
 ] as const
+
+/** Whatever a URL leads to. */
+export interface Coordinator {
+  readonly url: string
+  end(): unknown
+}
+
+function fileStore(): Promise<Coordinator> {
+  const dir = mkdtempSync(join(tmpdir(), 'holdfast-look-'))
+  return Promise.resolve({ url: `file:${dir}`, end: () => rmSync(dir, { recursive: true, force: true }) })
+}
+
+/** Each kind that the command line is tried at. */
+export const COORDINATORS: readonly (readonly [string, () => Promise<Coordinator>])[] = [
+  ['file', fileStore],
+  ...SERVERS.map(([scheme, start]) => {
+    const begin = async (): Promise<Coordinator> => {
+      const server = await start()
+      return { url: `${scheme}://127.0.0.1:${server.port}`, end: () => server.end() }
+    }
+    return [scheme, begin] as const
+  }),
+]
 
 /** How many stand in the queue. */
 export async function waiting(name: string, url: string): Promise<number> {
