@@ -23,7 +23,7 @@ beforeAll(async () => {
   await killed!.kill()
   await two.stands(others)
 })
-afterAll(() => Promise.all([one, three, two].map((each) => each?.end())))
+afterAll(() => Promise.all([one, three, two].map(async (each) => each?.end())))
 
 function through(
   cluster: () => Etcd,
