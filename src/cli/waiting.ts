@@ -10,6 +10,7 @@ import type { HoldfastEvents } from '../core/events.ts'
 import type { QueueKind } from '../core/request.ts'
 import { clean } from '../core/text.ts'
 import type { Inspection, Locks } from '../locks.ts'
+import { realRuntime } from '../runtime.ts'
 import { cutWho, holderRows, nameOf, releaseCommand, showCommand, someone } from './people.ts'
 import { columns, cut, ordinal, pageWidth, print, stopwatch, width } from './text.ts'
 import type { Said } from './voice.ts'
@@ -27,7 +28,7 @@ export interface Queue {
 export class Waiting {
   readonly #locks: Locks
   readonly #queue: Queue
-  readonly #since = performance.now()
+  readonly #since = realRuntime.monotonicMs()
   readonly #joined: (message: unknown) => void
   #fence: bigint | undefined
   #timer: NodeJS.Timeout | undefined
@@ -66,7 +67,7 @@ export class Waiting {
     const waiters = view.waiters.length
     const place = ahead === undefined ? undefined : ahead - holders.length + 1
     const position = place === undefined || place < 1 ? undefined : place
-    const elapsedMs = performance.now() - this.#since
+    const elapsedMs = realRuntime.monotonicMs() - this.#since
     tell({ type: 'lock.not_acquired', name, elapsedMs, position, holders: holders.map(someone), waiters })
     const rows = holders.flatMap((holder) => holderRows('holder', holder))
     const were = position === undefined ? '' : `, you were ${ordinal(position)}`
@@ -81,7 +82,7 @@ export class Waiting {
     if (this.#over) return
     const terminal = isatty(2)
     if (view) {
-      const waitedMs = performance.now() - this.#since
+      const waitedMs = realRuntime.monotonicMs() - this.#since
       if (speaksJson()) tell(waitingSaid(view, this.#fence, waitedMs))
       else if (terminal) this.#draw(waitingText(view, this.#fence, waitedMs, this.#columns() - 1))
       else say(waitingText(view, this.#fence, waitedMs, Infinity))

@@ -1,7 +1,7 @@
 /** The promise: the command is gone before anyone else can hold its lock, whatever is done to the wrapper. */
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { MATRIX } from '../kit/effort.ts'
 import { Place, guardianOf, runs, until } from './kit/holdfast.ts'
 import { TREES, trial } from './trials.ts'
@@ -151,6 +151,42 @@ describe('a guardian that is killed', () => {
     writeFileSync(place.path('go'), '')
     await holder.ended
     await until(() => !runs(guardian), 'the end of the guardian')
+  })
+})
+
+// docs/cli.md says so: what escapes.
+describe('what escapes', () => {
+  /** Ends what is left, whatever a test found. */
+  const mourned = (pid: number): number => {
+    onTestFinished(() => {
+      if (runs(pid)) process.kill(pid, 'SIGKILL')
+    })
+    return pid
+  }
+
+  test('everything, when wrapper and guardian are killed at once', async () => {
+    const place = new Place()
+    const holder = place.run('x', '-c', 'echo $$ > $DIR/pids; touch $DIR/up; exec sleep 60')
+    await place.has('up')
+    const child = mourned(Number(place.read('pids')))
+    const guardian = guardianOf(holder.pid)!
+    process.kill(guardian, 'SIGSTOP')
+    holder.kill('SIGKILL')
+    process.kill(guardian, 'SIGKILL')
+    expect(await place.run('x', '--', 'true').ended).toMatchObject({ code: 0 })
+    expect(runs(child)).toBe(true)
+  })
+
+  test('a process that lost its parent, left its session and dropped its environment; and nothing beside it', async () => {
+    const place = new Place()
+    const script = `(env -i DIR=$DIR PATH=$PATH setsid sh -c 'echo $$ > $DIR/free; exec sleep 60' &)
+      sleep 60 & echo $$ $! > $DIR/pids; while [ ! -s $DIR/free ]; do sleep 0.02; done; touch $DIR/up; wait`
+    const holder = place.run('x', '-c', script)
+    await place.has('up')
+    const free = mourned(Number(place.read('free')))
+    holder.kill('SIGKILL')
+    expect(await place.run('x', '--', 'sh', '-c', LOOK).ended).toMatchObject({ code: 0, stdout: '' })
+    expect(runs(free)).toBe(true)
   })
 })
 

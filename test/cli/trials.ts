@@ -236,7 +236,7 @@ function cutOff(arena: Arena): Blow {
 }
 
 /** So many side by side: they mostly wait. */
-const SIDE_BY_SIDE = 4
+const SIDE_BY_SIDE = 8
 
 if (process.argv[1] === import.meta.filename) await main()
 
@@ -250,6 +250,9 @@ async function main(): Promise<void> {
     const start = ARENAS[name]
     if (!start) throw new Error(`--at: there is no ${name}; there are ${Object.keys(ARENAS).join(', ')}`)
     const arena = await start()
+    // Ctrl-C: what was started is ended; commands go with their wrappers, and those with us.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => void arena.end().finally(() => process.exit(1)))
     try {
       violations.push(...(await trialsAt(name, arena, count)))
     } finally {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Backend } from '../../backend.ts'
 import { clean, seconds } from '../../core/text.ts'
 import type { Locks } from '../../locks.ts'
+import { realRuntime } from '../../runtime.ts'
 import { open } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT, exitCodeOf } from '../exit.ts'
@@ -27,10 +28,10 @@ export async function lead(given: Given<LeadValues>): Promise<Ending> {
   let pauseMs = 0
   try {
     for (;;) {
-      const since = performance.now()
+      const since = realRuntime.monotonicMs()
       const ending = await term(task, values, backend, locks, signals)
       if (values.once || signals.endedBy) return ending
-      const short = performance.now() - since < SHORT_MS
+      const short = realRuntime.monotonicMs() - since < SHORT_MS
       pauseMs = short ? Math.min(Math.max(2 * pauseMs, PAUSE_FIRST_MS), PAUSE_LONGEST_MS) : 0
       mention(endedText(task, ending, pauseMs))
       signals.wait()

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Backend } from '../../backend.ts'
+import { realRuntime } from '../../runtime.ts'
 import { mention, say } from '../voice.ts'
 import type { DeadlineWord } from './countdown.ts'
 import { GUARDIAN } from './processes.ts'
@@ -78,7 +79,7 @@ export class Guard {
   }
 
   #spawn(): void {
-    const startedAt = performance.now()
+    const startedAt = realRuntime.monotonicMs()
     const guardian = spawn(process.execPath, [fileURLToPath(new URL(GUARDIAN_FILE, import.meta.url))], {
       argv0: GUARDIAN,
       cwd: '/',
@@ -95,7 +96,7 @@ export class Guard {
     const ended = (reason: string): void => {
       if (this.#stopped || this.#process !== guardian) return
       this.#process = undefined
-      this.#infants = performance.now() - startedAt < INFANT_MS ? this.#infants + 1 : 0
+      this.#infants = realRuntime.monotonicMs() - startedAt < INFANT_MS ? this.#infants + 1 : 0
       if (this.#infants < INFANTS_MAX) return this.#replace(reason)
       this.#events.missing(reason)
       setTimeout(() => this.#replace(reason), INFANT_MS).unref()

@@ -12,6 +12,7 @@
  *
  * The guardians of nested runs are waited for but never signalled: each ends its own tree first, and then itself.
  */
+import { machineClocks } from './countdown.ts'
 import type { Process } from './processes.ts'
 import { isGuardian, processOf, processes, wasGiven } from './processes.ts'
 
@@ -69,12 +70,12 @@ export class Tree {
 
   /** Resolves when every process is gone: not signalled, gone. */
   async kill(): Promise<void> {
-    const until = performance.now() + STARTING_MS
+    const until = machineClocks.monotonicMs() + STARTING_MS
     for (;;) {
       const { members, nested, starting } = this.#freeze()
       for (const { pid } of members) send(pid, 'SIGKILL')
       if (members.length + nested.length > 0) await gone([...members, ...nested])
-      else if (starting && performance.now() < until) await pause(1)
+      else if (starting && machineClocks.monotonicMs() < until) await pause(1)
       else return
     }
   }
