@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
@@ -132,6 +132,35 @@ describe('exit codes', () => {
     expect(await place.start(['run', 'x', '--url', `file:${place.dir}/open`, '--', 'true']).ended).toMatchObject({
       code: 78,
     })
+  })
+
+  test('69: the store cannot be written to', () => {
+    const place = new Place()
+    const words = ['run', 'x', '--url', place.url, '--', 'touch', place.path('up')]
+    const { status, stderr } = spawnSync('sh', ['-c', 'ulimit -f 0; exec "$0" "$@"', process.execPath, BIN, ...words], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toContain('the file size limit of this process is reached')
+    expect(status).toBe(69)
+    expect(existsSync(place.path('up'))).toBe(false)
+  })
+
+  test('77: the store belongs to another user', async () => {
+    const place = new Place()
+    mkdirSync(place.path('theirs'), { mode: 0o700 })
+    if (process.getuid!() === 0) chownSync(place.path('theirs'), 65_534, 65_534)
+    const url = process.getuid!() === 0 ? `file:${place.dir}/theirs` : 'file:/usr'
+    expect(await place.start(['run', 'x', '--url', url, '--', 'true']).ended).toMatchObject({ code: 77, stdout: '' })
+  })
+
+  test('70: a bug of holdfast ends the command, and is said to be one', async () => {
+    const place = new Place()
+    const words = ['run', 'x', '--url', place.url, '-c', 'echo $$ > $DIR/pid; touch $DIR/up; sleep 60']
+    const bug = `data:text/javascript,import fs from 'node:fs'; const look = setInterval(() => { if (fs.existsSync('${place.dir}/up')) { clearInterval(look); throw new Error('boom') } }, 20)`
+    const { code, stderr } = await place.start(words, { node: ['--import', bug] }).ended
+    expect(stderr).toContain('holdfast: this is a bug in holdfast: Error: boom')
+    expect(code).toBe(70)
+    await until(() => !runs(Number(place.read('pid'))), 'the end of the command')
   })
 
   test('126 and 127: looked for before the lock', async () => {

@@ -155,7 +155,7 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     expect(stderr).toContain('the lease on "flushed" is gone')
   })
 
-  test.concurrent.for(['SIGINT', 'SIGTERM'] as const)(
+  test.concurrent.for(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)(
     '%s while it waits gives the place up',
     async (signal, { onTestFinished }) => {
       const place = new Place(url, onTestFinished)
