@@ -135,9 +135,13 @@ const KIND: Option<QueueKind> = {
   read: oneOf(QUEUE_KINDS),
 }
 
+const UNREACHABLE: Exit = {
+  codes: `${EXIT.unavailable}`,
+  when: 'the coordinator cannot be reached, or its store cannot be used',
+}
 const REACHED: readonly Exit[] = [
   { codes: `${EXIT.usage}`, when: 'usage' },
-  { codes: `${EXIT.unavailable}`, when: 'the coordinator cannot be reached, or its store cannot be used' },
+  UNREACHABLE,
   { codes: `${EXIT.ourBug}`, when: 'a bug of holdfast' },
   { codes: `${EXIT.denied}`, when: 'the coordinator refused access' },
   { codes: `${EXIT.config}`, when: 'a bad URL or set-up, a driver that is missing, or a Node that is too old' },
@@ -145,8 +149,9 @@ const REACHED: readonly Exit[] = [
 
 const OWN: Exit = { codes: "the command's own", when: 'it ran to its end; if a signal ended it, the same signal' }
 const LOST: Exit = { codes: `${EXIT.lost}`, when: 'lost while the command ran, also if the command ended with 0' }
+const OVER_TIME: Exit = { codes: `${EXIT.maxTime}`, when: 'the command was ended after its --max-time' }
 const ENDED: readonly Exit[] = [
-  { codes: `${EXIT.maxTime}`, when: 'the command was ended after its --max-time' },
+  OVER_TIME,
   { codes: `${EXIT.notExecutable}, ${EXIT.notFound}`, when: 'the command cannot be executed; is not found' },
   { codes: '130, 143', when: 'by INT or TERM, while it still waited; the place in the queue is given up' },
 ]
@@ -225,9 +230,12 @@ const lead: Command<LeadValues> = {
   runs: true,
   exits: [
     { codes: "the command's own", when: 'of the last one, after a signal; with --once, of the first one' },
-    { codes: `${EXIT.lost}`, when: 'with --once: lost while the command ran' },
-    ...ENDED,
-    ...REACHED,
+    {
+      codes: `${EXIT.unavailable}, ${EXIT.lost}, ${EXIT.maxTime}`,
+      when: 'with --once: unreachable; lost while the command ran; ended after its --max-time. Without, it campaigns again',
+    },
+    ...ENDED.filter((row) => row !== OVER_TIME),
+    ...REACHED.filter((row) => row !== UNREACHABLE),
   ],
   examples: [
     { text: 'one scheduler among the pods', line: 'holdfast lead scheduler --value "$POD_IP" -- ./scheduler' },
