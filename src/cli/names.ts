@@ -36,16 +36,17 @@ export async function queuesOf(
 /** What is held or waited for, under the names that match a pattern: `*` is any characters, `?` is one. By name. */
 export async function matching(locks: Locks, pattern: string): Promise<Inspection[]> {
   const [start = ''] = pattern.split(/[*?]/, 1)
-  const matches = new RegExp(
-    `^${pattern
-      .replaceAll(/[^*?]/g, (each) => each.replace(/[\\^$.|+()[\]{}]/, String.raw`\$&`))
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')}$`,
-    'su',
-  )
+  const matches = new RegExp(`^${pattern.replaceAll(/\W/gu, inPattern)}$`, 'su')
   const found: Inspection[] = []
   for await (const view of locks.list(start)) if (matches.test(view.name)) found.push(view)
   return found.sort((a, b) => compare(a.name, b.name) || compare(a.kind, b.kind))
+}
+
+/** What a character of a pattern is in a regular expression. */
+function inPattern(character: string): string {
+  if (character === '*') return '.*'
+  if (character === '?') return '.'
+  return character.replace(/[\\^$.|+()[\]{}/]/, String.raw`\$&`)
 }
 
 function compare(a: string, b: string): number {

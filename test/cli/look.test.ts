@@ -77,6 +77,11 @@ describe('show', () => {
     expect(lines.at(-1)).toBe(`  release  holdfast release ${'n'.repeat(200)} --fence 1`)
   })
 
+  test('a leader has a value that others see', () => {
+    const holders = [nightly(1n, { who: { ...who, value: '10.0.0.1:80' } })]
+    expect(showText(held({ kind: 'election', holders, waiters: [] }), Infinity)).toContain('\n  value    10.0.0.1:80\n')
+  })
+
   test('every queue of a name has its own command', () => {
     expect(showText(held({ kind: 'permits', capacity: 3 }), Infinity)).toContain('--fence 4711 --kind permits\n')
     expect(showText(held({ holders: [nightly(1n, { lingering: true })] }), Infinity)).not.toContain('release')

@@ -21,7 +21,10 @@ export function showText(view: Inspection, width: number): string {
   const { holders, waiters } = view
   const kind = view.kind === 'permits' ? `permits, ${view.capacity} in all` : view.kind
   const rows = [
-    ...holders.flatMap((holder) => holderRows(holder.exclusive ? 'held by' : 'shared by', holder)),
+    ...holders.flatMap((holder) => [
+      ...holderRows(holder.exclusive ? 'held by' : 'shared by', holder),
+      ...(holder.who.value === undefined ? [] : [['value', clean(String(holder.who.value))]]),
+    ]),
     ...waiters.map((waiter, at) => [ordinal(at + 1), waiterText(waiter, width - MARGIN)]),
     ...holders.flatMap(({ lingering, fence }) => (lingering ? [] : [['release', releaseCommand(view, fence)]])),
   ]
