@@ -1,6 +1,6 @@
 /** `holdfast show NAME`: who holds it, who waits for it, and how to free it. */
 import { clean } from '../../core/text.ts'
-import type { Inspection } from '../../locks.ts'
+import type { Inspected, Inspection } from '../../locks.ts'
 import type { Ending } from '../exit.ts'
 import { oneName, queuesOf } from '../names.ts'
 import { MARGIN, cutWho, holderRows, queueOf, releaseCommand, waiterText } from '../people.ts'
@@ -16,6 +16,12 @@ export async function show({ values, words }: Given<ShowValues>): Promise<Ending
   return { code: 0 }
 }
 
+/** What a leader says of itself. Whoever wrote it is not trusted. */
+function valueRow({ who }: Inspected): string[][] {
+  const value: unknown = who.value
+  return typeof value === 'string' ? [['value', clean(value)]] : []
+}
+
 /** @param width of the terminal; those who are long are cut, and neither numbers nor what is to be typed */
 export function showText(view: Inspection, width: number): string {
   const { holders, waiters } = view
@@ -23,7 +29,7 @@ export function showText(view: Inspection, width: number): string {
   const rows = [
     ...holders.flatMap((holder) => [
       ...holderRows(holder.exclusive ? 'held by' : 'shared by', holder),
-      ...(holder.who.value === undefined ? [] : [['value', clean(String(holder.who.value))]]),
+      ...valueRow(holder),
     ]),
     ...waiters.map((waiter, at) => [ordinal(at + 1), waiterText(waiter, width - MARGIN)]),
     ...holders.flatMap(({ lingering, fence }) => (lingering ? [] : [['release', releaseCommand(view, fence)]])),
