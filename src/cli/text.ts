@@ -2,17 +2,18 @@
 import { writeSync } from 'node:fs'
 import { isatty } from 'node:tty'
 
-/** Print all of it, or what can be printed: nobody must fail because nobody reads. */
-export function print(file: 1 | 2, text: string): void {
+/** Print all of it, or what can be printed: nobody must fail because nobody reads. @returns whether somebody may read */
+export function print(file: 1 | 2, text: string): boolean {
   for (let left = Buffer.from(text), tries = 0; left.length > 0 && tries < 1000;) {
     try {
       left = left.subarray(writeSync(file, left))
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return false
       tries += 1
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
     }
   }
+  return true
 }
 
 /** Columns on a terminal, near enough: marks take none, East Asian characters and emoji two. */

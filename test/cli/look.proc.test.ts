@@ -1,10 +1,12 @@
 /** Those who look: `ls`, `show`, `watch`, `check`, `release`, `doctor`, at each coordinator. */
-import { writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { RedisServer, freePort } from '../kit/redis.ts'
 import type { Command, Ended } from './kit/holdfast.ts'
-import { Place, until } from './kit/holdfast.ts'
+import { BIN, Place, until } from './kit/holdfast.ts'
 import type { Coordinator } from './kit/servers.ts'
 import { COORDINATORS, oneWaits } from './kit/servers.ts'
 
@@ -118,7 +120,7 @@ describe.each(COORDINATORS)('at %s', (_, start) => {
     const fence = await it.fence()
     const wrong = await it.say('release', 'stuck', '--fence', '1')
     expect(wrong).toMatchObject({ code: 75, stdout: '' })
-    expect(wrong.stderr).toContain('"stuck": fence 1 is not there, and nothing was changed; others hold it\n')
+    expect(wrong.stderr).toContain('"stuck": fence 1 is not there, and nothing was changed; this is who holds it\n')
     expect(wrong.stderr).toContain(`pid ${it.holder.pid} `)
     expect(wrong.stderr).toContain(`holdfast release stuck --fence ${fence}`)
     expect(JSON.parse((await it.say('show', '--json', 'stuck')).stdout)).toMatchObject([{ holders: [{ fence }] }])
@@ -130,6 +132,29 @@ describe.each(COORDINATORS)('at %s', (_, start) => {
     const again = await it.say('release', 'stuck', '--fence', fence)
     expect(again.code).toBe(75)
     expect(again.stderr).toContain('nobody holds it')
+  })
+
+  test.concurrent('release of another kind says which', async ({ onTestFinished }) => {
+    const it = queue('some', onTestFinished, '--permits', '1/2')
+    const fence = await it.fence()
+    const wrong = await it.say('release', 'some', '--fence', fence)
+    expect(wrong.code).toBe(75)
+    expect(wrong.stderr).toContain(`holdfast release some --fence ${fence} --kind permits\n`)
+    expect(await it.say('release', 'some', '--fence', fence, '--kind', 'permits')).toMatchObject({ code: 0 })
+    expect((await it.holder.ended).code).toBe(79)
+  })
+
+  test.concurrent('watch ends when nobody reads it any more', async ({ onTestFinished }) => {
+    const it = queue('piped', onTestFinished)
+    await it.fence()
+    const [first, watch] = [it.place.path('first'), `'${process.execPath}' '${BIN}' watch --url '${it.place.url}'`]
+    const script = `${watch} --every 100ms piped | head -n 1 > ${first}; echo "\${PIPESTATUS[0]}"`
+    const piping = promisify(execFile)('bash', ['-c', script], { timeout: 60_000 })
+    await until(() => existsSync(first) && it.place.read('first') !== '', 'its first line')
+    expect(await it.ends()).toEqual([0])
+    // That was the next line.
+    expect((await piping).stdout).toBe('141\n')
+    expect(it.place.read('first')).toMatch(/ {2}holds {2}piped {2}/)
   })
 
   test.concurrent('watch prints who waits, who holds and who is gone', async ({ onTestFinished }) => {

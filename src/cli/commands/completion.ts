@@ -75,11 +75,13 @@ _holdfast_locks() {
   local name
   while IFS= read -r name; do
     [[ "$name" == "$cur"* ]] && COMPREPLY+=("$(printf %q "$name")")
-  done < <(holdfast ls -q "\${url[@]}" 2>/dev/null)
+  done < <("\${limit[@]}" holdfast ls -q "\${url[@]}" 2>/dev/null)
 }
 
 _holdfast() {
-  local line="\${COMP_LINE:0:COMP_POINT}" words cur prev command i url=()
+  local line="\${COMP_LINE:0:COMP_POINT}" words cur prev command i url=() limit=()
+  # A coordinator that does not answer must not hold up the Tab key.
+  command -v timeout > /dev/null && limit=(timeout 2)
   read -ra words <<< "$line"
   [[ "$line" == *[[:space:]] ]] && words+=('')
   cur="\${words[\${#words[@]}-1]}" prev="\${words[\${#words[@]}-2]}" command="\${words[1]}"
@@ -133,11 +135,13 @@ ${[...values, '        *) ;;'].join('\n')}
         _describe option options
         return
       fi
-      ${firstOf(command, 'compadd -- ${(f)"$(holdfast ls -q $url 2>/dev/null)"}', `compadd -- ${SHELLS.join(' ')}`)} ;;`
+      ${firstOf(command, 'compadd -- ${(f)"$($limit holdfast ls -q $url 2>/dev/null)"}', `compadd -- ${SHELLS.join(' ')}`)} ;;`
   })
   return `#compdef holdfast
 # Completes holdfast in zsh: eval "$(holdfast completion zsh)", below compinit.
 _holdfast() {
+  local -a limit
+  (( $+commands[timeout] )) && limit=(timeout 2)
   local -a commands options url
   local i
   commands=(
@@ -191,7 +195,9 @@ function __holdfast_locks
     set -l at (contains -i -- --url $words)
     set -l url
     test -n "$at"; and set url --url $words[(math $at + 1)]
-    holdfast ls -q $url 2>/dev/null
+    set -l limit
+    command -q timeout; and set limit timeout 2
+    $limit holdfast ls -q $url 2>/dev/null
 end
 function __holdfast_behind
     contains -i -- -- (commandline -opc)

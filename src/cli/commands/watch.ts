@@ -37,7 +37,9 @@ export async function watch({ values, words }: Given<WatchValues>): Promise<Endi
         const views = await matching(locks, pattern)
         const now = seenIn(views)
         const at = new Date()
-        for (const seen of changes(known, now)) print(1, values.json ? said(seen, at) : line(seen, at))
+        const lines = changes(known, now).map((seen) => (values.json ? said(seen, at) : line(seen, at)))
+        // As whoever writes into a pipe that nobody reads.
+        if (!print(1, lines.join(''))) return { signal: 'SIGPIPE' }
         known = now
         if (away) say('the coordinator answers again')
         away = false
