@@ -57,6 +57,43 @@ describe('the examples of the format', () => {
   })
 })
 
+test('a message in a message in a message, of any length, in front of others, behind room for a frame', () => {
+  interface Level<T> {
+    readonly raw: Buffer
+    readonly inner?: T
+    readonly last: number
+  }
+  const fields = { raw: [1, 'bytes'], last: [3, 'int'] } as const
+  const third = new Message<{ readonly raw: Buffer; readonly last: number }>(fields)
+  const second = new Message<Level<{ readonly raw: Buffer; readonly last: number }>>({ ...fields, inner: [2, third] })
+  const first = new Message<Level<Level<{ readonly raw: Buffer; readonly last: number }>>>({
+    ...fields,
+    inner: [2, second],
+  })
+  // Around 127 and 16,383 a length takes a byte more, and around 1,024 and its doubles what is written into grows.
+  const lengths = [
+    0,
+    1,
+    2,
+    ...range(110, 135),
+    ...range(990, 1040),
+    ...range(2030, 2060),
+    ...range(16_360, 16_390),
+    100_000,
+  ]
+  for (const length of lengths) {
+    const raw = Buffer.alloc(length, length % 251)
+    const message = { raw: Buffer.from('a'), inner: { raw, inner: { raw, last: 1 }, last: 300 }, last: 2 }
+    const bytes = first.encode(message, 5)
+    expect(first.decode(bytes.subarray(5)), String(length)).toEqual(message)
+  }
+  expect(third.encode({ last: 1 }, 5).subarray(5).toString('hex')).toBe('1801')
+})
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index)
+}
+
 const int = fc.oneof(fc.nat(), fc.maxSafeNat())
 const messages = fc.record({
   count: int,

@@ -100,7 +100,7 @@ export class Channel {
           reject(late)
           this.end(late)
         })
-        stream.end(framed(request.encode(message)))
+        stream.end(framed(request.encode(message, PREFIX_BYTES)))
       }),
     )
   }
@@ -120,7 +120,7 @@ export class Channel {
     })
     return {
       send: (message) => {
-        if (!over) stream.write(framed(request.encode(message)))
+        if (!over) stream.write(framed(request.encode(message, PREFIX_BYTES)))
       },
       end: () => {
         over = true
@@ -188,12 +188,10 @@ export class Channel {
   }
 }
 
-/** A message behind a byte that says that it is not compressed, and its length. */
-function framed(message: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.length)
+/** A message, in front of which there is room for a byte that says that it is not compressed, and its length. */
+function framed(frame: Buffer): Buffer {
   frame[0] = 0
-  frame.writeUInt32BE(message.length, 1)
-  message.copy(frame, PREFIX_BYTES)
+  frame.writeUInt32BE(frame.length - PREFIX_BYTES, 1)
   return frame
 }
 

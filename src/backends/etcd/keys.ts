@@ -34,6 +34,7 @@ const LOCK = 'lock:'
 
 /** What is often asked about a name. */
 interface Known {
+  readonly folder: string
   readonly all: KeyRange
   readonly nobody: readonly Partial<Compare>[]
   readonly onlyReaders: readonly Partial<Compare>[]
@@ -63,7 +64,7 @@ export class Naming {
   }
 
   key(name: string, kind: Class, seat: string): Buffer {
-    return Buffer.from(`${this.#folder(name)}${kind}/${seat}`)
+    return Buffer.from(`${this.#knownOf(name).folder}${kind}/${seat}`)
   }
 
   /** All keys of a name. */
@@ -123,7 +124,7 @@ export class Naming {
     if (!known) {
       const all = this.#between(name, '', '')
       const others = [this.#between(name, '', 'r/'), this.#between(name, `r${BEHIND_SLASH}`, '')]
-      known = { all, nobody: [absent(all)], onlyReaders: others.map(absent) }
+      known = { folder: this.#folder(name), all, nobody: [absent(all)], onlyReaders: others.map(absent) }
       if (this.#known.size === KNOWN_MAX) this.#known.clear()
       this.#known.set(name, known)
     }

@@ -6,7 +6,7 @@
  */
 
 interface Codec {
-  encode(message: object): Buffer
+  write(writer: Writer, message: object): void
   decode(bytes: Buffer): unknown
 }
 
@@ -48,8 +48,12 @@ export class Message<T> {
     for (const field of this.#fields) this.#byNumber[field[1]] = field
   }
 
-  encode(message: Partial<T>): Buffer {
-    const writer = new Writer()
+  /** @param before so many bytes are left free in front of it */
+  encode(message: Partial<T>, before = 0): Buffer {
+    return WRITER.made(before, () => this.write(WRITER, message))
+  }
+
+  write(writer: Writer, message: Partial<T>): void {
     const values = message as Record<string, unknown>
     for (const [name, number, kind, many] of this.#fields) {
       const value = values[name]
@@ -57,7 +61,6 @@ export class Message<T> {
       if (many) for (const each of value as readonly unknown[]) writer.field(number, kind, each)
       else writer.field(number, kind, value)
     }
-    return writer.bytes
   }
 
   /** @throws Error if these bytes are no such message */
@@ -106,12 +109,18 @@ function codecOf(kind: Codec | (() => Codec)): Codec {
   return typeof kind === 'function' ? kind() : kind
 }
 
+/** What a message is written into before it is known how long it is; the same for all, for buffers are what a call costs most. */
 class Writer {
-  #buffer = Buffer.allocUnsafe(256)
+  #buffer = Buffer.allocUnsafeSlow(1024)
   #at = 0
 
-  get bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#at)
+  /** A copy of what `write` writes, behind so many bytes. */
+  made(before: number, write: () => void): Buffer {
+    this.#at = 0
+    write()
+    const made = Buffer.allocUnsafe(before + this.#at)
+    this.#buffer.copy(made, before, 0, this.#at)
+    return made
   }
 
   field(number: number, kind: Kind, value: unknown): void {
@@ -130,8 +139,26 @@ class Writer {
       case 'text':
         return this.#bytes(number, Buffer.from(value as string))
       default:
-        return this.#bytes(number, codecOf(kind).encode(value as object))
+        return this.#message(number, codecOf(kind), value as object)
     }
+  }
+
+  /** Its length stands before it, and takes a byte, unless it turns out to take more. */
+  #message(number: number, codec: Codec, message: object): void {
+    this.#int(number * 8 + LENGTH)
+    this.#reserve(1)
+    const start = this.#at
+    this.#at += 1
+    codec.write(this, message)
+    const [end, length] = [this.#at, this.#at - start - 1]
+    const more = bytesOfInt(length) - 1
+    if (more > 0) {
+      this.#reserve(more)
+      this.#buffer.copyWithin(start + 1 + more, start + 1, end)
+    }
+    this.#at = start
+    this.#put(length)
+    this.#at = end + more
   }
 
   #bytes(number: number, bytes: Buffer): void {
@@ -145,6 +172,10 @@ class Writer {
   /** Seven bits a byte, the lowest first; with division, since shifts end at 32 bits. Never negative. */
   #int(value: number): void {
     this.#reserve(8)
+    this.#put(value)
+  }
+
+  #put(value: number): void {
     let rest = value
     while (rest > 0x7f) {
       this.#buffer[this.#at] = (rest % 0x80) | 0x80
@@ -173,6 +204,14 @@ class Writer {
     this.#buffer.copy(larger, 0, 0, this.#at)
     this.#buffer = larger
   }
+}
+
+const WRITER = new Writer()
+
+function bytesOfInt(value: number): number {
+  let bytes = 1
+  for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 0x80)) bytes += 1
+  return bytes
 }
 
 class Reader {

@@ -113,6 +113,6 @@ export class Store {
   }
 
   #ask(keys: readonly Buffer[], operation: Operation): Promise<Answer> {
-    return this.#others.ask({ apart: keys.map(String), words: () => ({ operation }) })
+    return this.#others.ask({ apart: keys.map((key) => key.toString('latin1')), words: () => ({ operation }) })
   }
 }
