@@ -260,7 +260,7 @@ class Reader {
   }
 
   skip(type: number): void {
-    if (type === VARINT) this.#id()
+    if (type === VARINT) while (this.#byte() >= 0x80);
     else if (type === LENGTH) this.#slice(this.int())
     else if (type === FIXED64) this.#slice(8)
     else if (type === FIXED32) this.#slice(4)
