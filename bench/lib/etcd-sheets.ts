@@ -84,13 +84,13 @@ function handOvers(count: number): Run[] {
 // W4: many who wait for one name.
 
 /** Every process has as many waiters. */
-function crowd(id: string, processes: number, each: number): Run {
+function crowd(id: string, processes: number, each: number, members: Members): Run {
   const count = processes * each
   const who = each === 1 ? 'one waiter' : `${each} waiters`
   const plan: Plan = {
-    id,
+    id: idOn(id, members),
     group: 'etcd',
-    title: `etcd ${id}: ${processes} processes × ${who} on one name that another one holds; then it lets go`,
+    title: `etcd ${id}${where(members)}: ${processes} processes × ${who} on one name that another one holds; then it lets go`,
     contestants: ['etcd:', GO_MUTEX],
     columns: [
       { key: 'idleCalls', title: 'calls/s while they wait' },
@@ -113,7 +113,10 @@ function crowd(id: string, processes: number, each: number): Run {
   }
   return [
     plan,
-    (setup) => rounds(plan, setup, Math.min(3, setup.repetitions), (name) => crowded(setup, name, processes, count)),
+    (setup) =>
+      rounds(plan, setup, Math.min(3, setup.repetitions), (name) =>
+        crowded({ ...setup, members }, name, processes, count),
+      ),
   ]
 }
 
@@ -162,10 +165,10 @@ function crowded(setup: Setup, name: string, processes: number, count: number): 
 /** etcd3 has a lease and a stream for each. */
 const KEPT: Readonly<Record<string, number>> = { 'etcd:': 10_000, etcd3: 1000 }
 
-const W5: Plan = {
-  id: 'W5',
+const W5 = (members: Members): Plan => ({
+  id: idOn('W5', members),
   group: 'etcd',
-  title: 'etcd W5: 10,000 names (etcd3: 1,000) held for 10 s, ttl 5 s, renewed by themselves',
+  title: `etcd W5${where(members)}: 10,000 names (etcd3: 1,000) held for 10 s, ttl 5 s, renewed by themselves`,
   contestants: Object.keys(KEPT),
   columns: [
     { key: 'names', title: 'names' },
@@ -183,11 +186,11 @@ const W5: Plan = {
     // Where an interval begins or ends within the time that is watched, it may be one more or less.
     value('etcd:', 'anInterval', 'keep-alive messages of the process an interval: 1', { most: 1.2 }),
   ],
-}
+})
 
-function keepers(setup: Setup): Promise<Sheet> {
-  return rounds(W5, setup, Math.min(3, setup.repetitions), (name) =>
-    withWorkers(setup, name, 1, async ([worker], _, { endpoints }) => {
+function keepers(plan: Plan, setup: Setup, members: Members): Promise<Sheet> {
+  return rounds(plan, setup, Math.min(3, setup.repetitions), (name) =>
+    withWorkers({ ...setup, members }, name, 1, async ([worker], _, { endpoints }) => {
       const names = KEPT[name]!
       const start = now()
       const bytes = await worker!.ask<number>('keep', { count: names, ttlMs: KEPT_TTL_MS })
@@ -350,9 +353,12 @@ export const ETCD: readonly Run[] = [
     together(true, true, 2, 8),
   ),
   ...[2, 10, 100].flatMap(handOvers),
-  crowd('W4', 2, 500),
-  crowd('W4P', 40, 1),
-  [W5, keepers],
+  ...OF_ONE_AND_THREE.map((members) => crowd('W4', 2, 500, members)),
+  ...OF_ONE_AND_THREE.map((members) => crowd('W4P', 40, 1, members)),
+  ...OF_ONE_AND_THREE.map((members): Run => {
+    const plan = W5(members)
+    return [plan, (setup) => keepers(plan, setup, members)]
+  }),
   [W7, (setup) => deaths(W7, setup, 1)],
   [W7_LEADER, (setup) => deaths(W7_LEADER, setup, 3)],
 ]
