@@ -1,8 +1,8 @@
 /**
- * The command as two files, in dist/bin, from the same sources as the library: reading sixty takes longer than running them.
+ * The command as few files, in dist/bin, from the same sources as the library: reading sixty takes longer than running them.
  *
  * Not as ES modules, whose loader takes ten milliseconds to start. The guardian is apart, for it needs little and starts beside
- * every command. What some commands alone need is in there, too, and begins to run when it is used.
+ * every command.
  */
 import { isAbsolute } from 'node:path'
 import { defineConfig } from 'rolldown'
@@ -14,22 +14,10 @@ const common = {
   platform: 'node' as const,
   external: (id: string): boolean => !id.startsWith('.') && !isAbsolute(id),
 }
-
-const output = {
-  dir: 'dist/bin',
-  format: 'cjs' as const,
-  entryFileNames: '[name].cjs',
-  chunkFileNames: '[name].cjs',
-}
+const output = { dir: 'dist/bin', format: 'cjs' as const, entryFileNames: '[name].cjs', chunkFileNames: '[name].cjs' }
+const together = { name: 'holdfast', test: (id: string): boolean => !SERVERS.test(id) }
 
 export default defineConfig([
-  {
-    ...common,
-    input: { main: 'src/cli/main.ts' },
-    output: {
-      ...output,
-      codeSplitting: { groups: [{ name: 'holdfast', test: (id: string): boolean => !SERVERS.test(id) }] },
-    },
-  },
+  { ...common, input: { main: 'src/cli/main.ts' }, output: { ...output, codeSplitting: { groups: [together] } } },
   { ...common, input: { guardian: 'src/cli/hold/guardian.ts' }, output },
 ])

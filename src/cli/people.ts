@@ -5,15 +5,18 @@ import type { Inspected, Inspection } from '../locks.ts'
 import { LEAST_COLUMNS, cut, stopwatch, width } from './text.ts'
 import type { Someone } from './voice.ts'
 
+/** What stands before the second column of a report, at most. */
+export const MARGIN = 13
+
 /** `web-2 pid 4121 (alice, nightly) since 18:31:02 (3:37), fence 4711, lease 0:24 left` */
 export function holderText(holder: Inspected): string {
   return `${nameOf(holder)} since ${sinceText(holder)}`
 }
 
-/** The same as two rows, of which the first can be cut: who, and since when. */
-export function holderRows(what: string, holder: Inspected): string[][] {
+/** The same as two rows of a report: who, cut to the width of the terminal, and since when. */
+export function holderRows(what: string, holder: Inspected, columns: number): string[][] {
   return [
-    [what, nameOf(holder)],
+    [what, cut(nameOf(holder), columns - MARGIN)],
     ['since', sinceText(holder)],
   ]
 }
@@ -72,13 +75,3 @@ function quoted(name: string): string {
   const plain = /^[\w@%+=:,./-]+$/.test(text) && !text.startsWith('-')
   return plain ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
-
-/** What stands before the second column of a report, at most. */
-export const MARGIN = 13
-
-/** Rows of a report, in which whoever holds is cut to the width of the terminal. */
-export function cutWho(rows: readonly (readonly string[])[], columns: number): string[][] {
-  return rows.map(([what = '', text = '']) => [what, WHO.has(what) ? cut(text, columns - MARGIN) : text])
-}
-
-const WHO: ReadonlySet<string> = new Set(['holder', 'held by', 'shared by'])

@@ -11,7 +11,7 @@ import type { QueueKind } from '../core/request.ts'
 import { clean } from '../core/text.ts'
 import type { Inspection, Locks } from '../locks.ts'
 import { realRuntime } from '../runtime.ts'
-import { cutWho, holderRows, nameOf, releaseCommand, showCommand, someone } from './people.ts'
+import { holderRows, nameOf, releaseCommand, showCommand, someone } from './people.ts'
 import { columns, cut, ordinal, pageWidth, print, stopwatch, width } from './text.ts'
 import type { Said } from './voice.ts'
 import { say, speaksJson, tell } from './voice.ts'
@@ -69,12 +69,12 @@ export class Waiting {
     const position = place === undefined || place < 1 ? undefined : place
     const elapsedMs = realRuntime.monotonicMs() - this.#since
     tell({ type: 'lock.not_acquired', name, elapsedMs, position, holders: holders.map(someone), waiters })
-    const rows = holders.flatMap((holder) => holderRows('holder', holder))
+    const rows = holders.flatMap((holder) => holderRows('holder', holder, pageWidth(2)))
     const were = position === undefined ? '' : `, you were ${ordinal(position)}`
     if (waiters > 0 || were) rows.push(['queue', `${waiters} waiting${were && waiters === 0 ? ' now' : ''}${were}`])
     rows.push(['inspect', showCommand(view)])
     for (const { fence, lingering } of holders) if (!lingering) rows.push(['release', releaseCommand(view, fence)])
-    return `\n${columns(cutWho(rows, pageWidth(2)), '  ').trimEnd()}`
+    return `\n${columns(rows, '  ').trimEnd()}`
   }
 
   async #tell(): Promise<void> {

@@ -20,10 +20,10 @@ export function parseRedlockUrl(url: string): RedlockLocation {
     if (host === '') throw wrong(`'${hosts}' is no list of hosts; write a:6379,b:6379,c:6379`)
     return parseRedisUrl(`redis${tls}://${credentials}${host}${path}`)
   })
-  if (locations.length === 1) {
-    const [, text] = /\/\/(?:[^@]*@)?([^/?]+)/.exec(url)!
-    throw wrong(`one server is no quorum; write redis://${text} for one, or name three: redlock://a:6379,b:6379,c:6379`)
-  }
+  if (locations.length === 1)
+    throw wrong(
+      `one server is no quorum; write redis://${hosts} for one, or name three: redlock://a:6379,b:6379,c:6379`,
+    )
   const servers = locations.map(({ addresses: [address] }) => `${address!.host}:${address!.port}`)
   const twice = servers.find((server, index) => servers.indexOf(server) !== index)
   if (twice !== undefined) throw wrong(`${twice} is there twice, and would be a majority of itself`)

@@ -5,7 +5,7 @@ import { withLocks } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT, ExitError, usageError } from '../exit.ts'
 import { oneName, queuesOf } from '../names.ts'
-import { cutWho, holderRows, releaseCommand, showCommand } from '../people.ts'
+import { holderRows, releaseCommand, showCommand } from '../people.ts'
 import type { Given, ReleaseValues } from '../table.ts'
 import { columns, pageWidth, print } from '../text.ts'
 
@@ -26,11 +26,11 @@ async function notThere(url: string | undefined, name: string, kind: QueueKind, 
   const views = await queuesOf(url, name, undefined)
   const holders = views.flatMap((view) => view.holders.map((holder) => ({ view, holder })))
   const rows = holders.flatMap(({ view, holder }) => [
-    ...holderRows('holder', holder),
+    ...holderRows('holder', holder, pageWidth(2)),
     ['release', releaseCommand(view, holder.fence)],
   ])
   const now = holders.length === 0 ? 'nobody holds it' : 'this is who holds it'
-  const more = rows.length === 0 ? '' : `\n${columns(cutWho(rows, pageWidth(2)), '  ').trimEnd()}`
+  const more = rows.length === 0 ? '' : `\n${columns(rows, '  ').trimEnd()}`
   const what = kind === 'lock' ? '' : ` (${kind})`
   return new ExitError(
     EXIT.held,

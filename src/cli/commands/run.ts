@@ -99,11 +99,10 @@ async function refuseSelfDeadlock(task: RunTask, locks: Locks): Promise<void> {
 
 function runTaskOf(given: Given<RunValues>): RunTask {
   const { values } = given
-  const task = taskOf('run', given, values['on-lost'])
   if (values.try && values.wait !== undefined) throw usageError('--try does not wait; leave it out, or --wait')
   if (values.shared && values.permits) throw usageError('--shared and --permits are two kinds of locks; leave one out')
   return {
-    ...task,
+    ...taskOf('run', given, values['on-lost']),
     waitMs: values.try ? 0 : (values.wait ?? Infinity),
     busyCode: values['conflict-exit-code'] ?? EXIT.held,
     shared: values.shared,

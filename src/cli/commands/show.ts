@@ -3,7 +3,7 @@ import { clean } from '../../core/text.ts'
 import type { Inspected, Inspection } from '../../locks.ts'
 import type { Ending } from '../exit.ts'
 import { oneName, queuesOf } from '../names.ts'
-import { MARGIN, cutWho, holderRows, queueOf, releaseCommand, waiterText } from '../people.ts'
+import { MARGIN, holderRows, queueOf, releaseCommand, waiterText } from '../people.ts'
 import type { Given, ShowValues } from '../table.ts'
 import { columns, ordinal, pageWidth, print } from '../text.ts'
 
@@ -28,11 +28,11 @@ export function showText(view: Inspection, width: number): string {
   const kind = view.kind === 'permits' ? `permits, ${view.capacity} in all` : view.kind
   const rows = [
     ...holders.flatMap((holder) => [
-      ...holderRows(holder.exclusive ? 'held by' : 'shared by', holder),
+      ...holderRows(holder.exclusive ? 'held by' : 'shared by', holder, width),
       ...valueRow(holder),
     ]),
     ...waiters.map((waiter, at) => [ordinal(at + 1), waiterText(waiter, width - MARGIN)]),
     ...holders.flatMap(({ lingering, fence }) => (lingering ? [] : [['release', releaseCommand(view, fence)]])),
   ]
-  return `${clean(view.name)}: ${kind}\n${columns(cutWho(rows, width), '  ')}`
+  return `${clean(view.name)}: ${kind}\n${columns(rows, '  ')}`
 }

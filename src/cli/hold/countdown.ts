@@ -28,7 +28,7 @@ export interface DeadlineWord {
 /** How much later than the wrapper to ask for an end, so that a command whose wrapper is well is asked once. */
 const AFTER_YOU_MS = 150
 /** A timer of a machine that slept is late by the time it slept. */
-const LONGEST_SLEEP_MS = 1000
+export const LONGEST_SLEEP_MS = 1000
 
 /** One deadline. The next one takes its place, whatever was due by this one. */
 export class Countdown {

@@ -9,10 +9,7 @@ import { ElapsedClock } from '../../elapsed.ts'
 import type { HoldfastEvents } from '../../core/events.ts'
 import type { Lease } from '../../core/lease.ts'
 import type { Clocks } from '../../runtime.ts'
-import { machineClocks } from './countdown.ts'
-
-/** A timer of a machine that slept is late by the time it slept. */
-const LONGEST_SLEEP_MS = 1000
+import { LONGEST_SLEEP_MS, machineClocks } from './countdown.ts'
 
 export interface DeadlineEvents {
   /** The lease lasts so much longer, from now. */

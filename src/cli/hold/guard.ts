@@ -21,7 +21,7 @@ export type Word =
   /** It has ended, and its lock is released. */
   | { readonly about: 'done' }
 
-/** Beside this one, as it is bundled (rolldown.config.mjs). */
+/** Beside this one, as it is bundled (rolldown.config.ts). */
 const GUARDIAN_FILE = './guardian.cjs'
 
 /** When so many in a row die younger than this, something is wrong with the machine: the next one comes this much later. */

@@ -12,7 +12,7 @@ export class Signals {
   #endedBy: NodeJS.Signals | undefined
   #leaving = false
   #hurry = (): void => {}
-  readonly #hurried = new Promise<undefined>((resolve) => (this.#hurry = () => resolve(undefined)))
+  #hurried = this.#nextHurry()
   #forward: ((signal: NodeJS.Signals) => void) | undefined
 
   constructor() {
@@ -37,6 +37,7 @@ export class Signals {
   wait(): void {
     this.#forward = undefined
     this.#leaving = false
+    this.#hurried = this.#nextHurry()
   }
 
   /** From now on they are the command's. */
@@ -52,6 +53,10 @@ export class Signals {
     this.#forward = undefined
     this.#leaving = true
     return Promise.race([work, this.#hurried])
+  }
+
+  #nextHurry(): Promise<undefined> {
+    return new Promise((resolve) => (this.#hurry = () => resolve(undefined)))
   }
 
   #hear(signal: NodeJS.Signals): void {

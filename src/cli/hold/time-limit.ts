@@ -1,10 +1,7 @@
 /** Ends a command that has run for too long: asks it to, and kills it `killAfterMs` later. */
 import { ElapsedClock } from '../../elapsed.ts'
 import type { Clocks } from '../../runtime.ts'
-import { machineClocks } from './countdown.ts'
-
-/** A timer of a machine that slept is late by the time it slept. */
-const LONGEST_SLEEP_MS = 1000
+import { LONGEST_SLEEP_MS, machineClocks } from './countdown.ts'
 
 export interface TimeLimitEvents {
   ask(killInMs: number): void
