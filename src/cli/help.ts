@@ -1,5 +1,5 @@
 /** What --help prints. */
-import type { Table } from './options.ts'
+import type { Row } from './options.ts'
 import { rowsOf } from './options.ts'
 import type { AnyCommand } from './table.ts'
 import { COMMANDS, PROGRAM } from './table.ts'
@@ -12,14 +12,14 @@ export function programHelp(): string {
   const commands = Object.entries(COMMANDS).map(([name, { usage, summary }]) => {
     return [`holdfast ${name} ${usage.replace(' [options]', '')}`, summary]
   })
-  return `usage:\n${columns(commands, '  ')}\n${optionLines(PROGRAM)}\nholdfast COMMAND --help tells more.\n`
+  return `usage:\n${columns(commands, '  ')}\n${optionLines(rowsOf(PROGRAM))}\nholdfast COMMAND --help tells more.\n`
 }
 
-export function commandHelp(name: string, { usage, about, options, exits, examples }: AnyCommand): string {
+export function commandHelp(name: string, { usage, about, rows, exits, examples }: AnyCommand): string {
   const parts = [
     `usage: holdfast ${name} ${usage}\n`,
     ...about.map((paragraph) => wrapped(paragraph, '', WIDTH)),
-    optionLines(options),
+    optionLines(rows),
     `examples:\n${examples.map(({ text, line }) => `  # ${text}\n  ${line}\n`).join('')}`,
     `exit codes:\n${table(exits.map(({ codes, when }) => [codes, when]))}`,
   ]
@@ -27,8 +27,8 @@ export function commandHelp(name: string, { usage, about, options, exits, exampl
 }
 
 /** The options of a table as lines of help; those without a short name stand as if they had one. */
-function optionLines<V>(options: Table<V>): string {
-  const rows = rowsOf(options).map(([name, row]) => {
+function optionLines(options: readonly Row[]): string {
+  const rows = options.map(([name, row]) => {
     const flag = `${row.short ? `-${row.short},` : '   '} --${name}${'value' in row ? ` ${row.value}` : ''}`
     return [flag, row.help] as const
   })

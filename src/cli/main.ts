@@ -40,15 +40,15 @@ async function dispatch(args: readonly string[]): Promise<Ending> {
 
 async function run(name: string, command: AnyCommand, args: readonly string[]): Promise<Ending> {
   const end = args.indexOf('--')
-  const { values, words } = parse(command.options, end < 0 ? args : args.slice(0, end))
-  if (values.help) {
+  const own = end < 0 ? undefined : args.slice(end + 1)
+  const order = command.read(end < 0 ? args : args.slice(0, end), own)
+  if (order.values.help) {
     print(1, commandHelp(name, command))
     return { code: 0 }
   }
-  speak(values)
-  if (end >= 0 && !command.runs) throw usageError(`${name} runs no command; leave out -- and what is behind it`)
-  const body = await command.load()
-  return body({ values, words, command: end < 0 ? undefined : args.slice(end + 1) })
+  speak(order.values)
+  if (own && !command.runs) throw usageError(`${name} runs no command; leave out -- and what is behind it`)
+  return order.start()
 }
 
 /** Say what went wrong. @returns the exit code */

@@ -6,8 +6,8 @@ import { QUEUE_KINDS } from '../core/request.ts'
 import type { QueueKind } from '../core/request.ts'
 import type { Ending } from './exit.ts'
 import { EXIT } from './exit.ts'
-import type { Option, Permits, Table } from './options.ts'
-import { duration, exitCode, fence, oneOf, permits, signalName, text } from './options.ts'
+import type { Option, Permits, Row, Table } from './options.ts'
+import { duration, exitCode, fence, oneOf, parse, permits, rowsOf, signalName, text } from './options.ts'
 
 /** What all commands can be told. */
 export interface Common {
@@ -357,20 +357,41 @@ const completion: Command<Pick<Common, 'help'>> = {
   load: async () => (await import('./commands/completion.ts')).completion,
 }
 
-/** Whichever it is, its values are what its own table reads. */
-export type AnyCommand = Command<Pick<Common, 'help'> & Partial<Pick<HoldValues, 'json' | 'verbose'>>>
+/** Whichever it is: what all of them have in common, and how its own words are read. */
+export interface AnyCommand extends Omit<Command<unknown>, 'options' | 'load'> {
+  readonly rows: readonly Row[]
+  /** @param command behind `--` @throws ExitError 64 */
+  read(args: readonly string[], command: readonly string[] | undefined): Order
+}
+
+/** What was typed, read; `start` does it. */
+export interface Order {
+  readonly values: Partial<Pick<HoldValues, 'help' | 'json' | 'verbose'>>
+  start(): Promise<Ending>
+}
+
+function any<V extends Order['values']>({ options, load, ...rest }: Command<V>): AnyCommand {
+  return {
+    ...rest,
+    rows: rowsOf(options),
+    read(args, command) {
+      const { values, words } = parse(options, args)
+      return { values, start: async () => (await load())({ values, words, command }) }
+    },
+  }
+}
 
 export const COMMANDS: Readonly<Record<string, AnyCommand>> = {
-  run,
-  lead,
-  ls,
-  show,
-  watch,
-  check,
-  release,
-  doctor,
-  completion,
-} as unknown as Record<string, AnyCommand>
+  run: any(run),
+  lead: any(lead),
+  ls: any(ls),
+  show: any(show),
+  watch: any(watch),
+  check: any(check),
+  release: any(release),
+  doctor: any(doctor),
+  completion: any(completion),
+}
 
 /** What the program can be told without a command. */
 export const PROGRAM: Table<{ readonly help: boolean; readonly version: boolean }> = {

@@ -28,8 +28,8 @@ function split(page: string): [before: string, between: string, after: string] {
 }
 
 function reference(): string {
-  const commands = ALL.map(([name, { usage, about, options, exits, examples }]) => {
-    const rows = rowsOf(options).map((row) => `| \`${flagsOf(row)}\` | ${cell(row[1].help)} |`)
+  const commands = ALL.map(([name, { usage, about, rows: options, exits, examples }]) => {
+    const rows = options.map((row) => `| \`${flagsOf(row)}\` | ${cell(row[1].help)} |`)
     const codes = exits.map(({ codes, when }) => `| ${codes} | ${cell(when)} |`)
     const lines = examples.map(({ text, line }) => `- ${text}: \`${line}\``)
     return [
@@ -82,12 +82,12 @@ export function manPage(version: string): string {
   return `${parts.join('\n')}\n`
 }
 
-function section(name: string, { usage, about, options, exits, examples }: AnyCommand): string[] {
+function section(name: string, { usage, about, rows: options, exits, examples }: AnyCommand): string[] {
   return [
     `.SH ${name.toUpperCase()}`,
     `.B holdfast ${name}\n${roff(usage)}`,
     ...about.map((paragraph) => `.PP\n${roff(paragraph)}`),
-    ...rowsOf(options).map((row) => `.TP\n.B ${roff(flagsOf(row))}\n${roff(row[1].help)}`),
+    ...options.map((row) => `.TP\n.B ${roff(flagsOf(row))}\n${roff(row[1].help)}`),
     '.SS Exit codes',
     ...exits.map(({ codes, when }) => `.TP\n.B ${roff(codes)}\n${roff(when)}`),
     '.SS Examples',

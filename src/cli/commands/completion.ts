@@ -24,13 +24,13 @@ export function completion({ words }: Given<object>): Promise<Ending> {
 const ALL: readonly (readonly [name: string, command: AnyCommand])[] = Object.entries(COMMANDS)
 
 /** `-w --wait`, of all of a command. */
-function flags({ options }: AnyCommand): string[] {
-  return rowsOf(options).flatMap(([name, { short }]) => [...(short ? [`-${short}`] : []), `--${name}`])
+function flags({ rows }: AnyCommand): string[] {
+  return rows.flatMap(([name, { short }]) => [...(short ? [`-${short}`] : []), `--${name}`])
 }
 
 /** Behind these comes a value. */
-function valued({ options }: AnyCommand): Row[] {
-  return rowsOf(options).filter(([, row]) => 'value' in row)
+function valued({ rows }: AnyCommand): Row[] {
+  return rows.filter(([, row]) => 'value' in row)
 }
 
 function choicesOf([, row]: Row): readonly string[] {
@@ -122,7 +122,7 @@ function zsh(): string {
       const choices = choicesOf(row)
       return `        ${pattern(row)}) ${choices.length > 0 ? `compadd -- ${choices.join(' ')}` : ':'}; return ;;`
     })
-    const options = rowsOf(command.options).flatMap(([long, { short, help }]) => [
+    const options = command.rows.flatMap(([long, { short, help }]) => [
       quoted(`--${long}:${help}`),
       ...(short ? [quoted(`-${short}:${help}`)] : []),
     ])
@@ -172,7 +172,7 @@ if [[ $funcstack[1] == _holdfast ]]; then _holdfast "$@"; else compdef _holdfast
 function fish(): string {
   const lines = ALL.flatMap(([name, command]) => {
     const here = `-n '__fish_seen_subcommand_from ${name}; and not contains -- -- (commandline -opc)'`
-    const options = rowsOf(command.options).map((row) => {
+    const options = command.rows.map((row) => {
       const [long, { short, help }] = row
       const choices = choicesOf(row)
       const value = 'value' in row[1] ? ` -x${choices.length > 0 ? ` -a ${quoted(choices.join(' '))}` : ''}` : ''
