@@ -58,6 +58,16 @@ async function killAndFreezeOver(nodes: Nodes): Promise<void> {
   await nodes.servers[0]!.start()
 }
 
+/** The fault is over: all go on, and nothing was wrong. */
+async function allIsWell(turns: Turns): Promise<void> {
+  await turns.goOn()
+  turns.healed()
+  await turns.goOn()
+  await turns.rest()
+  expect(turns.violations()).toEqual([])
+  expect(turns.lostUpdates).toBe(0)
+}
+
 describe.concurrent('faults', () => {
   test.for(cases)('30 a minority is away: %s', async ([what, size, fault, heal], { onTestFinished }) => {
     const nodes = await nodesOf(size, onTestFinished)
@@ -68,12 +78,7 @@ describe.concurrent('faults', () => {
     await fault(nodes)
     await turns.goOn()
     await heal(nodes)
-    await turns.goOn()
-    turns.healed()
-    await turns.goOn()
-    await turns.rest()
-    expect(turns.violations()).toEqual([])
-    expect(turns.lostUpdates).toBe(0)
+    await allIsWell(turns)
     // A section that was under way may have to be tried again; but nobody was told that too few nodes are there.
     expect([...turns.codes].filter((code) => code === 'UNAVAILABLE')).toEqual([])
   })
@@ -129,12 +134,7 @@ describe.concurrent('faults', () => {
     expect(turns.served.reduce((sum, each) => sum + each, 0) - before).toBeLessThanOrEqual(WORKERS)
     nodes.thaw(0)
     nodes.thaw(2)
-    await turns.goOn()
-    turns.healed()
-    await turns.goOn()
-    await turns.rest()
-    expect(turns.violations()).toEqual([])
-    expect(turns.lostUpdates).toBe(0)
+    await allIsWell(turns)
   })
 
   /**

@@ -8,10 +8,11 @@ import { describe, expect, vi } from 'vitest'
 import { PUT } from '../../../src/backends/etcd/messages.ts'
 import type { History } from '../../../src/verify/history.ts'
 import { TIMES } from '../../kit/effort.ts'
-import { seeded } from '../../file/kit/seed.ts'
 import type { EtcdScene } from '../../kit/etcd-scene.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
+import type { Trouble } from '../../kit/rampage.ts'
+import { each, rampage } from '../../kit/rampage.ts'
 import { eventually } from '../../kit/workers.ts'
 
 vi.setConfig({ testTimeout: 120_000 * TIMES })
@@ -299,19 +300,12 @@ describe.concurrent('servers', () => {
 
 const WAYS = ['up', 'down', 'both'] as const
 
-type Trouble = (set: EtcdScene, victims: readonly Hand[], random: () => number) => unknown
-
-/** Of each victim, at the same time. */
-function each(trouble: (set: EtcdScene, victim: Hand, random: () => number) => unknown): Trouble {
-  return (set, victims, random) => Promise.all(victims.map((victim) => trouble(set, victim, random)))
-}
-
 function anyMember({ etcd }: EtcdScene, random: () => number): number {
   return Math.floor(etcd.members.length * random())
 }
 
 /** After these, no two may ever have believed at once. */
-const BEARABLE: readonly Trouble[] = [
+const BEARABLE: readonly Trouble<EtcdScene>[] = [
   each(async ({ nemesis }, victim, random) => {
     await nemesis.pause(victim)
     await sleep(300 * random())
@@ -328,7 +322,7 @@ const BEARABLE: readonly Trouble[] = [
     victim.wire.heal()
   }),
   ...(['join', 'renew', 'leave'] as const).map((verb) =>
-    each(async ({ nemesis }, victim) => {
+    each<EtcdScene>(async ({ nemesis }, victim) => {
       void nemesis.stall(victim, verb)
       await sleep(800)
       victim.wire.heal()
@@ -354,7 +348,7 @@ const BEARABLE: readonly Trouble[] = [
 ]
 
 /** After these, two may have. */
-const UNBEARABLE: readonly Trouble[] = [
+const UNBEARABLE: readonly Trouble<EtcdScene>[] = [
   ...BEARABLE,
   ({ nemesis }) => nemesis.remove().catch(() => {}),
   // A leader that stood still may end leases that are alive.
@@ -371,16 +365,7 @@ describe('at random', () => {
     ['that keep the assumptions: nobody overlaps', BEARABLE, 'none'],
     ['that break them, too: fences and fenced data are right', UNBEARABLE, 'counted'],
   ] as const)('60 all of it, at random, %s', async ([, troubles, overlapping], { scene }) => {
-    const random = seeded()
     const set = await scene(4, { ttl: '1s', waitTtl: '1s', requestTimeout: '1s' })
-    for (const hand of set.hands) hand.works()
-    for (const end = performance.now() + 5000 * TIMES; performance.now() < end;) {
-      const victims = set.hands.filter(() => random() < 0.4)
-      await troubles[Math.floor(troubles.length * random())]!(set, victims, random)
-      await sleep(100 * random())
-    }
-    await set.recovers()
-    const { overlaps, history } = await set.verdict(overlapping)
-    console.log(`${history.beliefs.length} holds, ${overlaps} overlaps`)
+    await rampage(set, troubles, overlapping)
   })
 })

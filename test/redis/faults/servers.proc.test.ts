@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, vi } from 'vitest'
 import { TIMES } from '../../kit/effort.ts'
-import { seeded } from '../../file/kit/seed.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
-import type { Hand } from '../../kit/hand.ts'
 import type { RedisScene } from '../../kit/redis-scene.ts'
 import { test } from '../../kit/redis-scene.ts'
+import type { Trouble } from '../../kit/rampage.ts'
+import { each, rampage } from '../../kit/rampage.ts'
 import { eventually } from '../../kit/workers.ts'
 import { forgotten } from './forgotten.ts'
 
@@ -247,15 +247,8 @@ describe.concurrent('servers', () => {
 
 const WAYS = ['up', 'down', 'both'] as const
 
-type Trouble = (set: RedisScene, victims: readonly Hand[], random: () => number) => unknown
-
-/** Of each victim, at the same time. */
-function each(trouble: (set: RedisScene, victim: Hand, random: () => number) => unknown): Trouble {
-  return (set, victims, random) => Promise.all(victims.map((victim) => trouble(set, victim, random)))
-}
-
 /** After these, no two may ever have believed at once. */
-const BEARABLE: readonly Trouble[] = [
+const BEARABLE: readonly Trouble<RedisScene>[] = [
   each(async ({ nemesis }, victim, random) => {
     await nemesis.pause(victim)
     await sleep(300 * random())
@@ -300,7 +293,7 @@ const BEARABLE: readonly Trouble[] = [
 ]
 
 /** After these, two may have. */
-const UNBEARABLE: readonly Trouble[] = [
+const UNBEARABLE: readonly Trouble<RedisScene>[] = [
   ...BEARABLE,
   ({ nemesis }) => nemesis.flush(),
   ({ nemesis }) => nemesis.remove(),
@@ -313,16 +306,7 @@ describe('at random', () => {
     ['that keep the assumptions: nobody overlaps', BEARABLE, 'none'],
     ['that break them, too: fences and fenced data are right', UNBEARABLE, 'counted'],
   ] as const)('60 all of it, at random, %s', async ([, troubles, overlapping], { scene }) => {
-    const random = seeded()
     const set = await scene(4, { ttl: '1s', waitTtl: '1s', requestTimeout: '1s' })
-    for (const hand of set.hands) hand.works()
-    for (const end = performance.now() + 5000 * TIMES; performance.now() < end;) {
-      const victims = set.hands.filter(() => random() < 0.4)
-      await troubles[Math.floor(troubles.length * random())]!(set, victims, random)
-      await sleep(100 * random())
-    }
-    await set.recovers()
-    const { overlaps, history } = await set.verdict(overlapping)
-    console.log(`${history.beliefs.length} holds, ${overlaps} overlaps`)
+    await rampage(set, troubles, overlapping)
   })
 })
