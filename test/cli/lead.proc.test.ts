@@ -1,6 +1,7 @@
 /** `holdfast lead`: one runs its command, the others stand by. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect } from '../../src/index.ts'
+import { MATRIX } from '../kit/effort.ts'
 import type { Command } from './kit/holdfast.ts'
 import { Place, until } from './kit/holdfast.ts'
 import type { Server } from './kit/servers.ts'
@@ -77,6 +78,21 @@ describe('at file', () => {
     expect(await place.start([...words, '--', 'sh', '-c', 'exit 7']).ended).toMatchObject({ code: 7, stderr: '' })
     expect(await place.start([...words, '-c', 'kill -KILL $$']).ended).toMatchObject({ code: 137 })
   })
+
+  // Ten seconds of waiting, which must not count as leading.
+  test.runIf(MATRIX)(
+    'a term that was short is followed by a pause, however long it stood by (in the matrix)',
+    async () => {
+      const place = new Place()
+      const first = candidate(place, 'first')
+      await until(() => log(place) !== '', 'a leader')
+      const second = place.start(['lead', '-v', '--url', place.url, 'job', '-c', 'true'])
+      await waiters(place.url, 1)
+      await new Promise((done) => setTimeout(done, 10_500))
+      first.kill('SIGTERM')
+      await second.says(/the term ended \(with 0\); campaigns again in 1\.0 s/)
+    },
+  )
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)('%s while it stands by ends it', async (signal) => {
     const place = new Place()

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { pauseAfter } from '../../src/cli/commands/lead.ts'
 import { tableOf } from '../../src/cli/commands/ls.ts'
 import { showText } from '../../src/cli/commands/show.ts'
 import { changes, seenIn } from '../../src/cli/commands/watch.ts'
@@ -126,6 +127,13 @@ test('watch: who came, who came to hold, and who is gone, between two looks', ()
   ])
   expect(changes(after, after)).toEqual([])
   expect(changes(after, seenIn([])).map(({ happened }) => happened)).toEqual(['gone', 'gone'])
+})
+
+test('lead: the pause after short terms doubles, up to a minute; a long one ends it', () => {
+  const pauses: number[] = []
+  for (let term = 0; term < 8; term += 1) pauses.push(pauseAfter(100, pauses.at(-1) ?? 0))
+  expect(pauses).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000])
+  expect(pauseAfter(10_000, 60_000)).toBe(0)
 })
 
 test('a time limit asks, and then kills; a leap of the wall clock counts', async () => {

@@ -4,11 +4,11 @@ import type { Backend } from '../../backend.ts'
 import { clean, seconds } from '../../core/text.ts'
 import type { Locks } from '../../locks.ts'
 import { realRuntime } from '../../runtime.ts'
-import { open } from '../coordinator.ts'
+import { leave, open } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT, exitCodeOf } from '../exit.ts'
 import { guardFor } from '../hold/guard.ts'
-import { hold, takeHold } from '../hold/holding.ts'
+import { hold } from '../hold/holding.ts'
 import { Signals } from '../hold/signals.ts'
 import type { Task } from '../hold/task.ts'
 import { taskOf } from '../hold/task.ts'
@@ -28,24 +28,32 @@ export async function lead(given: Given<LeadValues>): Promise<Ending> {
   let pauseMs = 0
   try {
     for (;;) {
-      const since = realRuntime.monotonicMs()
-      const ending = await term(task, values, backend, locks, signals)
+      const { ending, ledMs } = await term(task, values, backend, locks, signals)
       if (values.once || signals.endedBy) return ending
-      const short = realRuntime.monotonicMs() - since < SHORT_MS
-      pauseMs = short ? Math.min(Math.max(2 * pauseMs, PAUSE_FIRST_MS), PAUSE_LONGEST_MS) : 0
+      pauseMs = pauseAfter(ledMs, pauseMs)
       mention(endedText(task, ending, pauseMs))
       signals.wait()
       await sleep(pauseMs, undefined, { signal: signals.interruption }).catch(() => {})
       if (signals.interruptedBy) return { signal: signals.interruptedBy }
     }
   } finally {
-    await signals.unlessHurried(locks.close())
-    for (let turn = 0; turn < 2; turn += 1) await new Promise(setImmediate)
+    await leave(locks, signals)
   }
 }
 
-/** Campaign, lead, and step down. @returns how the command ended @throws whatever does not pass by itself */
-async function term(task: Task, values: LeadValues, backend: Backend, locks: Locks, signals: Signals): Promise<Ending> {
+/** How long to let others try. @param beforeMs the pause before the term */
+export function pauseAfter(ledMs: number, beforeMs: number): number {
+  return ledMs < SHORT_MS ? Math.min(Math.max(2 * beforeMs, PAUSE_FIRST_MS), PAUSE_LONGEST_MS) : 0
+}
+
+/** Campaign, lead, and step down. @returns how the command ended, and how long it led @throws whatever does not pass by itself */
+async function term(
+  task: Task,
+  values: LeadValues,
+  backend: Backend,
+  locks: Locks,
+  signals: Signals,
+): Promise<{ readonly ending: Ending; readonly ledMs: number }> {
   const guard = guardFor(backend)
   const { name } = task
   const waiting = new Waiting(locks, { name, kind: 'election' }, values.quiet, () => guard.start())
@@ -55,20 +63,23 @@ async function term(task: Task, values: LeadValues, backend: Backend, locks: Loc
     ...(values.label === undefined ? {} : { label: values.label }),
     ...(values.value === undefined ? {} : { value: values.value }),
   }
+  /** `undefined`: it has not led. */
+  let since: number | undefined
+  const after = (ending: Ending): { readonly ending: Ending; readonly ledMs: number } => ({
+    ending,
+    ledMs: since === undefined ? 0 : realRuntime.monotonicMs() - since,
+  })
   try {
     const lease = await locks.election(name).acquire(options)
     waiting.stop()
-    await takeHold(task, lease)
-    if (signals.interruptedBy) {
-      await lease.release()
-      return { signal: signals.interruptedBy }
-    }
-    return await hold(task, lease, signals, guard)
+    since = realRuntime.monotonicMs()
+    return after(await hold(task, lease, signals, guard))
   } catch (error) {
-    if (signals.interruptedBy && signals.interruption.reason === error) return { signal: signals.interruptedBy }
+    const ending = signals.interrupted(error)
+    if (ending) return after(ending)
     if (values.once || signals.endedBy || !passes(error)) throw error
     say((error as Error).message)
-    return { code: exitCodeOf(error) }
+    return after({ code: exitCodeOf(error) })
   } finally {
     waiting.stop()
     guard.stop()

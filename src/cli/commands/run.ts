@@ -3,11 +3,11 @@ import { WaitTimeoutError } from '../../core/errors.ts'
 import type { Lease } from '../../core/lease.ts'
 import { clean, seconds } from '../../core/text.ts'
 import type { Locks } from '../../locks.ts'
-import { open } from '../coordinator.ts'
+import { leave, open } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT, ExitError, codeOf, usageError } from '../exit.ts'
 import { guardFor } from '../hold/guard.ts'
-import { hold, takeHold } from '../hold/holding.ts'
+import { hold } from '../hold/holding.ts'
 import { Signals } from '../hold/signals.ts'
 import type { Task } from '../hold/task.ts'
 import { taskOf } from '../hold/task.ts'
@@ -33,19 +33,14 @@ export async function run(given: Given<RunValues>): Promise<Ending> {
   try {
     await refuseSelfDeadlock(task, locks)
     const lease = await acquire(task, locks, signals, () => guard?.start())
-    if (signals.interruptedBy) {
-      await lease.release()
-      return { signal: signals.interruptedBy }
-    }
     return await hold(task, lease, signals, guard)
   } catch (error) {
-    if (signals.interruptedBy && signals.interruption.reason === error) return { signal: signals.interruptedBy }
-    throw error
+    const ending = signals.interrupted(error)
+    if (!ending) throw error
+    return ending
   } finally {
     guard?.stop()
-    await signals.unlessHurried(locks.close())
-    // What was written to those who wait leaves with the next turn of the event loop, and we are about to exit.
-    for (let turn = 0; turn < 2; turn += 1) await new Promise(setImmediate)
+    await leave(locks, signals)
   }
 }
 
@@ -65,7 +60,6 @@ async function acquire(task: RunTask, locks: Locks, signals: Signals, joined: ()
       ? await locks.semaphore(name, permits.of).acquire({ ...options, permits: permits.take })
       : await (shared ? locks.rw(name).read() : locks.mutex(name)).acquire(options)
     waiting.stop()
-    await takeHold(task, lease)
     return lease
   } catch (error) {
     waiting.stop()

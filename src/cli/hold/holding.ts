@@ -23,7 +23,7 @@ import type { Origin } from './tree.ts'
 const LOOK_MS = 20
 
 /** Say that it holds, and make sure that its lease lasts long enough for a command. @throws ExitError if it is lost by then */
-export async function takeHold(task: Task, lease: Lease): Promise<void> {
+async function begin(task: Task, lease: Lease): Promise<void> {
   const { name } = task
   const { fence, mode, waitedMs, remainingMs } = lease
   mention(`acquired "${clean(name)}" after ${seconds(waitedMs)}, fence ${fence}, wrapper pid ${process.pid}`, {
@@ -46,13 +46,18 @@ export async function takeHold(task: Task, lease: Lease): Promise<void> {
 }
 
 /**
- * Run it, and give the lease back.
+ * Run it, unless a signal came before it could be run, and give the lease back.
  *
  * @param guard ends the command when we cannot; `undefined`: nobody has to, for it may run on without the lease
  * @returns how the command ended
  * @throws ExitError 79: lost, and it was ended;  124: its time was over, and it was ended;  126, 127: it could not be started
  */
 export async function hold(task: Task, lease: Lease, signals: Signals, guard: Guard | undefined): Promise<Ending> {
+  await begin(task, lease)
+  if (signals.interruptedBy) {
+    await lease.release()
+    return { signal: signals.interruptedBy }
+  }
   const order: Order = { path: task.path, words: task.words, environment: environmentOf(lease) }
   const origin: Origin = {
     wrapper: { pid: process.pid, startedAt: startOf(process.pid) },

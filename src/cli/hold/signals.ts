@@ -28,6 +28,12 @@ export class Signals {
     return this.#interruptedBy
   }
 
+  /** How we end, if this error is what became of the waiting that a signal has ended. */
+  interrupted(error: unknown): { readonly signal: NodeJS.Signals } | undefined {
+    const signal = this.#interruptedBy
+    return signal && this.#interruption.signal.reason === error ? { signal } : undefined
+  }
+
   /** The first one, in whichever phase, that was to end what we do. */
   get endedBy(): NodeJS.Signals | undefined {
     return this.#endedBy

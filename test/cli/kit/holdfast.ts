@@ -119,3 +119,13 @@ export function guardianOf(wrapper: number): number | undefined {
     .map(Number)
     .find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith('holdfast-guardian\0'))
 }
+
+/** What a command that holds has written of its fence into the file `up`. */
+export function fenceOf(place: Place): bigint | undefined {
+  try {
+    const text = place.read('up').trim()
+    return text === '' ? undefined : BigInt(text)
+  } catch {
+    return undefined
+  }
+}
