@@ -33,6 +33,13 @@ test('a run loads nothing from outside of the package', async () => {
   expect(loaded.filter((url) => !/\/(bin|dist)\//.test(url) || url.includes('/node_modules/'))).toEqual([])
 })
 
+test('what was compiled is kept where nobody else can write, and not in the folder for temporary files', async () => {
+  const place = new Place()
+  const words = ['run', '--url', place.url, 'x', '--', 'true']
+  expect(await place.start(words, { env: { TMPDIR: place.dir } }).ended).toMatchObject({ code: 0, stderr: '' })
+  expect(readdirSync(place.dir)).toEqual(['store'])
+})
+
 test('neither the words of a command nor its environment are written into the store, or shown to who asks', async () => {
   const place = new Place()
   const start = (...command: string[]) =>
