@@ -38,12 +38,12 @@ function optionLines(options: readonly Row[]): string {
 /** Two columns, of which the second is wrapped. */
 function table(rows: readonly (readonly [string, string])[]): string {
   const widest = Math.max(...rows.map(([left]) => left.length))
-  return rows
-    .map(([left, right]) => {
-      const start = `  ${left.padEnd(widest)}  `
-      return wrapped(right, ' '.repeat(start.length), WIDTH).replace(/^ +/, start)
-    })
-    .join('')
+  return rows.map(([left, right]) => hanging(`  ${left.padEnd(widest)}  `, right, WIDTH)).join('')
+}
+
+/** A paragraph that hangs on what it begins with. */
+export function hanging(start: string, text: string, columns: number): string {
+  return start + wrapped(text, ' '.repeat(start.length), columns).slice(start.length)
 }
 
 /** Lines of so many columns at most. */

@@ -4,7 +4,7 @@ import { clean } from '../../core/text.ts'
 import { withLocks } from '../coordinator.ts'
 import type { Ending } from '../exit.ts'
 import { EXIT, usageError } from '../exit.ts'
-import { wrapped } from '../help.ts'
+import { hanging } from '../help.ts'
 import type { Common, Given } from '../table.ts'
 import { print, pageWidth, width } from '../text.ts'
 
@@ -36,7 +36,7 @@ export async function doctor({ values, words }: Given<Common>): Promise<Ending> 
   const columns = Math.min(pageWidth(), WIDEST)
   for (const [mark, subject, text] of rows) {
     const start = `${mark.padEnd(6)}  ${subject.padEnd(subjects)}  `
-    print(1, wrapped(text, ' '.repeat(start.length), Math.max(columns, start.length + 20)).replace(/^ +/, start))
+    print(1, hanging(start, text, Math.max(columns, start.length + 20)))
   }
   const advice = findings.filter(({ level }) => level === 'advice').length
   const verdict =
