@@ -52,9 +52,12 @@ export class Registers {
   #serve(socket: Socket): void {
     this.#sockets.add(socket)
     socket.on('close', () => this.#sockets.delete(socket)).on('error', () => {})
-    createInterface({ input: socket }).on('line', (line) => {
+    const lines = createInterface({ input: socket })
+    lines.on('line', (line) => {
       socket.write(`${JSON.stringify(this.#admit(JSON.parse(line) as Visit))}\n`)
     })
+    // A process that is killed before it has read its answer resets the connection, and a reader of lines says so once more.
+    lines.on('error', () => {})
   }
 
   #admit({ visitor, bases }: Visit): Visited {

@@ -173,8 +173,8 @@ export class Worker {
       env: options.env ?? process.env,
     })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
-    // A command that is refused by a dying process, and what it had no time to say, are answered by its end.
-    for (const stream of this.#child.stdio) stream?.on('error', () => {})
+    // A command that is refused by a dying process is answered by its end.
+    this.#child.stdin!.on('error', () => {})
     this.exited = new Promise((resolve) => {
       this.#child.on('error', (error) => (this.#stderr += error.message))
       this.#child.on('close', () => {
