@@ -6,7 +6,7 @@ import { EtcdClient, etcd } from '../../src/backends/etcd/index.ts'
 import { DELETE, LEASE_REVOKE, RANGE } from '../../src/backends/etcd/messages.ts'
 import { realRuntime } from '../../src/runtime.ts'
 import { Etcd } from '../kit/etcd.ts'
-import { Proxy } from '../kit/proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 
 let cluster: Etcd
 beforeAll(async () => {

@@ -5,7 +5,7 @@ import { GRPC } from '../../src/backends/etcd/errors.ts'
 import { Heartbeat } from '../../src/backends/etcd/heartbeat.ts'
 import { LEASE_GRANT, LEASE_REVOKE } from '../../src/backends/etcd/messages.ts'
 import { Etcd } from '../kit/etcd.ts'
-import { Proxy } from '../kit/proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 
 let etcd: Etcd
 beforeAll(async () => {

@@ -6,7 +6,7 @@ import { GRPC } from '../../src/backends/etcd/errors.ts'
 import { COMPACT, DELETE, EVENT, PUT, RANGE } from '../../src/backends/etcd/messages.ts'
 import { Watches } from '../../src/backends/etcd/watches.ts'
 import { Etcd } from '../kit/etcd.ts'
-import { Proxy } from '../kit/proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 
 const b = (text: string): Buffer => Buffer.from(text)
 const all = (folder: string) => ({ key: b(`${folder}/`), rangeEnd: b(`${folder}0`) })

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import { decodeLine, eachLine } from '../../src/backends/file/line.ts'
 import { fenceOrder } from '../../src/verify/checkers/fence-order.ts'
 import type { Worker } from '../kit/workers.ts'
-import { crew, temporaryDirectory, until } from '../kit/workers.ts'
+import { crew, temporaryDirectory } from '../kit/workers.ts'
+import { until } from '../../src/verify/torture/clock.ts'
 import { Collector } from './kit/chronicle.ts'
 
 const WAITERS = 250

@@ -8,7 +8,8 @@ import { Worker as Thread } from 'node:worker_threads'
 import { expect, onTestFinished, test } from 'vitest'
 import { exclusion } from '../../src/verify/checkers/exclusion.ts'
 import type { Crew, Worker, WorkerOptions } from '../kit/workers.ts'
-import { crew, temporaryDirectory, until } from '../kit/workers.ts'
+import { crew, temporaryDirectory } from '../kit/workers.ts'
+import { until } from '../../src/verify/torture/clock.ts'
 
 const distribution = pathToFileURL('dist/index.js').href
 

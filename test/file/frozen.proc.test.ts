@@ -4,9 +4,10 @@ import { check } from '../../src/verify/checkers/index.ts'
 import { MemoryRecorder } from '../../src/verify/history.ts'
 import type { Visitor } from '../../src/verify/register.ts'
 import { Register } from '../../src/verify/register.ts'
-import { machineNow } from '../kit/worker.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
 import type { Worker } from '../kit/workers.ts'
-import { crew, temporaryDirectory, until } from '../kit/workers.ts'
+import { crew, temporaryDirectory } from '../kit/workers.ts'
+import { until } from '../../src/verify/torture/clock.ts'
 
 const TTL_MS = 1000
 const BOUNDS = {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Worker } from '../kit/workers.ts'
-import { crew, temporaryDirectory, until } from '../kit/workers.ts'
+import { crew, temporaryDirectory } from '../kit/workers.ts'
+import { until } from '../../src/verify/torture/clock.ts'
 
 const STANDS_MS = 2000
 /** What a grant may seem early by: the holder counted from before its request left, others from after theirs. */

@@ -19,7 +19,8 @@ import { decodeLine, encodeLine } from '../../src/backends/file/line.ts'
 import type { Lease } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
 import type { Worker } from '../kit/workers.ts'
-import { crew, temporaryDirectory, until } from '../kit/workers.ts'
+import { crew, temporaryDirectory } from '../kit/workers.ts'
+import { until } from '../../src/verify/torture/clock.ts'
 
 const ROOT = process.getuid?.() === 0
 const NOBODY = 65_534

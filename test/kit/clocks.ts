@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { machineNow } from './worker.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
 
 /** For a test that must be skipped. */
 export const NO_DIAL =

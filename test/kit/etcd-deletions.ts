@@ -4,7 +4,7 @@ import { EVENT } from '../../src/backends/etcd/messages.ts'
 import { Watches } from '../../src/backends/etcd/watches.ts'
 import type { History } from '../../src/verify/history.ts'
 import { KEYS } from './etcd-nemesis.ts'
-import { machineNow } from './worker.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
 
 export interface Deletions {
   /** When the entry with this ticket was deleted. */

@@ -6,8 +6,8 @@ import type { Etcd, EtcdMember } from './etcd.ts'
 import type { Hand } from './hand.ts'
 import { NAME } from './hand.ts'
 import { Nemesis } from './nemesis.ts'
-import { machineNow } from './worker.ts'
-import { eventually } from './workers.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
+import { eventually } from '../../src/verify/torture/clock.ts'
 
 /** The keys of the lock that all hands want. */
 export const KEYS = {

@@ -13,7 +13,7 @@ import type { EtcdSetting } from './etcd.ts'
 import { Etcd } from './etcd.ts'
 import { EtcdNemesis } from './etcd-nemesis.ts'
 import { NAME } from './hand.ts'
-import { Cable } from './proxy.ts'
+import { Cable } from '../../src/verify/torture/wire.ts'
 import type { Line } from './scene.ts'
 import { Scene, testWith } from './scene.ts'
 

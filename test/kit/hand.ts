@@ -1,9 +1,9 @@
 /** A worker process that visits two registers under the lock `a`, and the wire that it speaks through. */
 import type { AcquireOptions, LeaseState } from '../../src/index.ts'
-import type { Wire } from './proxy.ts'
+import type { Wire } from '../../src/verify/torture/wire.ts'
 import type { Round, Rounds } from './worker.ts'
 import type { Worker } from './workers.ts'
-import { eventually } from './workers.ts'
+import { eventually } from '../../src/verify/torture/clock.ts'
 
 export const NAME = 'a'
 

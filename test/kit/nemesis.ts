@@ -5,8 +5,8 @@
 import type { Event } from '../../src/verify/history.ts'
 import type { Hand } from './hand.ts'
 import { NAME } from './hand.ts'
-import type { Way } from './proxy.ts'
-import { machineNow } from './worker.ts'
+import type { Way } from '../../src/verify/torture/wire.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
 
 export abstract class Nemesis {
   readonly events: Event[] = []

@@ -1,6 +1,6 @@
 /** Independent Redis servers, each behind a wire of its own, and what can happen to one of them: each fault is one word. */
 import { connect } from '../../src/index.ts'
-import { Proxy } from './proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 import { RedisServer } from './redis.ts'
 
 export class Nodes {

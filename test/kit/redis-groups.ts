@@ -1,7 +1,7 @@
 /** Several Redis servers that belong together: a primary with replicas, alone or under sentinels, and a cluster. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { Proxy } from './proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 import type { ServerSetting } from './redis.ts'
 import { RedisServer, freePort } from './redis.ts'
 

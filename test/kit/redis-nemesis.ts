@@ -4,7 +4,7 @@ import type { Hand } from './hand.ts'
 import { NAME } from './hand.ts'
 import { Nemesis } from './nemesis.ts'
 import type { RedisServer } from './redis.ts'
-import { eventually } from './workers.ts'
+import { eventually } from '../../src/verify/torture/clock.ts'
 
 /** The keys of the lock that all hands want. */
 const HEAD = `holdfast:{lock:${NAME}}`

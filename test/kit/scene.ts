@@ -2,21 +2,23 @@
  * A coordinator, worker processes with a wire each, two registers, a nemesis; and in the end a verdict: the checkers over the
  * whole history, and nothing left over. What belongs to one kind of coordinator is in `redis-scene.ts` and `etcd-scene.ts`.
  */
+import { join } from 'node:path'
 import { test as base, expect } from 'vitest'
 import type { ConnectOptions, Locks } from '../../src/index.ts'
 import { check } from '../../src/verify/checkers/index.ts'
 import type { Event, History, Residue } from '../../src/verify/history.ts'
 import { Hand, NAME } from './hand.ts'
 import type { Nemesis } from './nemesis.ts'
-import type { Wire } from './proxy.ts'
-import { Registers } from './registers.ts'
-import { machineNow } from './worker.ts'
+import type { Wire } from '../../src/verify/torture/wire.ts'
+import { Registers } from '../../src/verify/torture/registers.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
 import type { WorkerOptions } from './workers.ts'
-import { Crew, eventually } from './workers.ts'
+import { Crew } from './workers.ts'
+import { eventually } from '../../src/verify/torture/clock.ts'
 
 /** Wide: two cores are shared by all processes and whatever else runs on the machine. */
 const BOUNDS = {
-  guarded: new Set(['fenced']),
+  guarded: new Set([`${NAME} fenced`]),
   turnMs: 1000,
   afterSleepMs: 2000,
   answerMs: 30_000,
@@ -70,7 +72,7 @@ export abstract class Scene<N extends Nemesis = Nemesis> {
     await this.start()
     this.#crew = new Crew('', { requestTimeout: '3s', ...this.#connect })
     this.endWith(() => this.#crew.end())
-    this.#registers = await Registers.start(this.#crew.directory)
+    this.#registers = await Registers.start(join(this.#crew.directory, 'registers'))
     this.endWith(() => this.#registers.end())
     await Promise.all(Array.from({ length: count }, () => this.hire()))
     this.#hands.sort((one, other) => (one.worker.name < other.worker.name ? -1 : 1))
@@ -141,7 +143,7 @@ export abstract class Scene<N extends Nemesis = Nemesis> {
     return {
       history,
       overlaps: violations.filter(isOverlap).length,
-      lostUpdates: this.#registers.open.lostUpdates,
+      lostUpdates: this.#registers.lostUpdates,
     }
   }
 

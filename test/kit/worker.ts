@@ -3,18 +3,20 @@
  *
  * It runs from source, on any Node that the package supports, and uses the package as it is built: `dist/`.
  */
-import { subscribe } from 'node:diagnostics_channel'
 import { closeSync, openSync, readSync, writeSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { setImmediate as turn } from 'node:timers/promises'
 import * as file from '../../dist/backends/file/index.js'
 import * as holdfast from '../../dist/index.js'
-import type { Mode, Note } from '../../dist/verify/history.js'
+import type { Note } from '../../dist/verify/history.js'
 import { FileRecorder } from '../../dist/verify/history.js'
+import { machineNow } from '../../dist/verify/torture/clock.js'
+import { serve } from '../../dist/verify/torture/serve.js'
+import { Visits } from '../../dist/verify/torture/visits.js'
+import type { Hold as AnyHold, Shape } from '../../dist/verify/torture/witness.js'
+import { EXCLUSIVE, Witness } from '../../dist/verify/torture/witness.js'
 import type { Client } from './clients.ts'
 import { clientAt } from './clients.ts'
 import { countTimers } from './live-timers.ts'
-import { Visits } from './visits.ts'
 
 /** How a worker is set up; its only argument, as JSON. */
 export interface Setup {
@@ -28,20 +30,7 @@ export interface Setup {
 }
 
 /** A lease whose fate is written down. */
-export interface Hold {
-  /** Names it in the history. */
-  readonly id: string
-  readonly lease: holdfast.Lease
-  /** `assertHeld()`, written down. */
-  check(): void
-  release(): Promise<'released' | 'gone'>
-}
-
-export interface Shape {
-  readonly mode: Mode
-  readonly weight: number
-  readonly capacity: number
-}
+export type Hold = AnyHold<holdfast.Lease>
 
 export interface Sections {
   readonly name: string
@@ -74,8 +63,6 @@ const TIMERS_END_MS = 5000
 /** Who asked in vain asks again after this. */
 const AGAIN_MS = 20
 
-const EXCLUSIVE: Shape = { mode: 'exclusive', weight: holdfast.WHOLE, capacity: holdfast.WHOLE }
-
 /** What a test's function finds in the process where it runs. */
 export class Stage {
   readonly process: string
@@ -94,30 +81,22 @@ export class Stage {
   /** How many rounds have ended with a write that the fenced register took. */
   written = 0
 
-  readonly #recorder: FileRecorder
+  readonly #witness: Witness
   #left = false
   readonly #client: Client | undefined
   readonly #timers: () => number
   /** Of listeners that are never taken away, for example. */
   readonly #warnings: string[] = []
   #visits: Promise<Visits> | undefined
-  /** The grants whose renewals are to be written down, by name and fence. */
-  readonly #granted = new Map<string, string>()
-  #holdCount = 0
 
   constructor({ process, url, options, history }: Setup, client: Client | undefined, timers: () => number) {
     this.process = process
     this.url = url
-    this.#recorder = new FileRecorder(history, machineNow)
+    this.#witness = new Witness(process, new FileRecorder(history, machineNow))
     this.#client = client
     this.#timers = timers
     globalThis.process.on('warning', ({ name, message }) => this.#warnings.push(`${name}: ${message}`))
     this.locks = holdfast.connect(client?.client ?? url, options)
-    subscribe('holdfast:renew', (message) => {
-      const { name, fence, remainingMs } = message as holdfast.HoldfastEvents['holdfast:renew']
-      const hold = this.#granted.get(`${fence} ${name}`)
-      if (hold !== undefined) this.note({ kind: 'deadline', hold, until: machineNow() + remainingMs })
-    })
   }
 
   /** It has let go of everything. */
@@ -131,60 +110,17 @@ export class Stage {
   }
 
   note(note: Note): void {
-    this.#recorder.note(this.process, note)
+    this.#witness.note(note)
   }
 
   /** Ask by `take`, and write down what comes of it. `undefined`: a try that was refused. */
-  async recorded<L extends holdfast.Lease>(
+  recorded<L extends holdfast.Lease>(
     name: string,
     waits: boolean,
     take: (id: string) => Promise<L | undefined>,
     shape: Shape = EXCLUSIVE,
-  ): Promise<(Hold & { readonly lease: L }) | undefined> {
-    this.#holdCount += 1
-    const hold = `${this.process}/${this.#holdCount}`
-    this.note({ kind: 'ask', hold, name, waits })
-    let lease: L | undefined
-    try {
-      lease = await take(hold)
-    } catch (error) {
-      this.note({ kind: 'gave-up', hold, code: String((error as { code?: unknown }).code) })
-      throw error
-    }
-    if (!lease) {
-      this.note({ kind: 'gave-up', hold, code: 'HELD' })
-      return undefined
-    }
-    const fence = Number(lease.fence)
-    // The clock first: a deadline may be noted too early, never too late.
-    const until = machineNow() + lease.remainingMs
-    this.note({ kind: 'granted', hold, name, fence, until, ...shape })
-    const key = `${fence} ${name}`
-    this.#granted.set(key, hold)
-    const heard = (): void => {
-      this.#granted.delete(key)
-      this.note({ kind: 'lost', hold, by: 'signal', reason: (lease.signal.reason as holdfast.LeaseLostError).reason })
-    }
-    lease.signal.addEventListener('abort', heard, { once: true })
-    return {
-      id: hold,
-      lease,
-      check: () => {
-        try {
-          lease.assertHeld()
-        } catch (error) {
-          this.note({ kind: 'lost', hold, by: 'check', reason: (error as holdfast.LeaseLostError).reason })
-          throw error
-        }
-        this.note({ kind: 'checked', hold })
-      },
-      release: () => {
-        this.#granted.delete(key)
-        lease.signal.removeEventListener('abort', heard)
-        this.note({ kind: 'released', hold })
-        return lease.release()
-      },
-    }
+  ): Promise<AnyHold<L> | undefined> {
+    return this.#witness.asks({ names: [name], waits, shape, take, fences: ({ fence }) => [fence] })
   }
 
   /** Acquire `name` exclusively, and keep the hold in `holds`. Its id is its label, unless the test gives one. */
@@ -252,14 +188,14 @@ export class Stage {
       fence: Number(hold.lease.fence),
       mode: 'exclusive',
     } as const
-    const read = await visits.read(visitor)
+    const read = await visits.read(name, visitor)
     await this.inside()
     try {
       hold.check()
     } catch {
       // Too late, and the fenced register will say so.
     }
-    const [fenced] = await visits.write(visitor, read)
+    const [fenced] = await visits.write(name, visitor, read)
     await hold.release()
     // Another round may have begun to hold the name since.
     if (this.holds.get(name) === hold) this.holds.delete(name)
@@ -298,11 +234,6 @@ export class Stage {
   }
 }
 
-/** One clock for all processes of the machine. */
-export function machineNow(): number {
-  return Number(process.hrtime.bigint()) / 1e6
-}
-
 export function readNumber(fd: number): number {
   const bytes = Buffer.alloc(8)
   readSync(fd, bytes, 0, 8, 0)
@@ -315,50 +246,18 @@ function writeNumber(fd: number, value: number): void {
   writeSync(fd, bytes, 0, 8, 0)
 }
 
-interface Call {
-  readonly id: number
-  readonly act: string
-  readonly word: unknown
-}
-
-/** How long a worker that has let go of everything may live on. */
-const LINGERS_MS = 10_000
-
 /** Serve the calls of a test until it is gone. */
-async function serve(setup: Setup): Promise<void> {
+async function main(setup: Setup): Promise<void> {
   const timers = countTimers()
   const client = setup.client === undefined ? undefined : await clientAt(setup.client, setup.url)
   const stage = new Stage(setup, client, timers)
-  const say = (message: object): void =>
-    // A fence is below 2^53, so it is a number where JSON knows no other.
-    void process.stdout.write(
-      `${JSON.stringify(message, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value))}\n`,
-    )
-  const lines = createInterface({ input: process.stdin })
-  lines.on('line', (line) => {
-    const { id, act, word } = JSON.parse(line) as Call
+  const perform = (act: string, word: unknown): unknown => {
     // eslint-disable-next-line typescript/no-implied-eval -- the test's own function, as text
-    const perform = new Function(`return (${act})`)() as (stage: Stage, word: unknown) => unknown
-    Promise.resolve()
-      .then(() => perform(stage, word))
-      .then(
-        (value) => say({ id, value }),
-        (error: unknown) => {
-          const { name, code, message, stack } = error as Error & { code?: string }
-          say({ id, error: { name, code, message, stack } })
-        },
-      )
-  })
-  // A test that is over ends its workers. One that was told to leave must end by itself, if nothing of it is left.
-  lines.on('close', () => {
-    if (!stage.left) process.exit()
-    setTimeout(() => {
-      console.error(`it does not end: ${process.getActiveResourcesInfo().join(', ')}`)
-      process.exit(1)
-    }, LINGERS_MS).unref()
-  })
-  say({ pid: process.pid })
+    const does = new Function(`return (${act})`)() as (stage: Stage, word: unknown) => unknown
+    return does(stage, word)
+  }
+  serve(perform, () => stage.left)
 }
 
 const setup = process.argv[2]
-if (setup !== undefined && process.argv[1]?.endsWith('worker.ts')) void serve(JSON.parse(setup) as Setup)
+if (setup !== undefined && process.argv[1]?.endsWith('worker.ts')) void main(JSON.parse(setup) as Setup)

@@ -7,20 +7,18 @@
  *
  * Which coordinator they share is a URL, so the same tests serve every backend.
  */
-import type { ChildProcess } from 'node:child_process'
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, closeSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import type { ConnectOptions } from '../../src/index.ts'
 import type { Event, History } from '../../src/verify/history.ts'
 import { historyOf, readEvents } from '../../src/verify/history.ts'
+import { machineNow } from '../../src/verify/torture/clock.ts'
+import { WorkerProcess } from '../../src/verify/torture/process.ts'
 import type { Leaving, Setup, Stage } from './worker.ts'
-import { machineNow, readNumber } from './worker.ts'
+import { readNumber } from './worker.ts'
 
 const PROGRAM = fileURLToPath(new URL('worker.ts', import.meta.url))
 
@@ -37,23 +35,6 @@ export interface WorkerOptions {
   readonly client?: string
   /** What the machine's clock shows when that of the process shows `at`, if it has clocks of its own. */
   readonly machineTime?: (at: number) => number
-}
-
-/** A worker is gone: by `kill`, or by itself, which is an error of its own. */
-export class WorkerGone extends Error {
-  override readonly name = 'WorkerGone'
-}
-
-/** What was thrown in a worker. */
-class WorkerError extends Error {
-  readonly code: string | undefined
-
-  constructor({ name, code, message, stack }: { name: string; code?: string; message: string; stack?: string }) {
-    super(message)
-    this.name = name
-    this.code = code
-    if (stack !== undefined) this.stack = `${stack}\n(in a worker)`
-  }
 }
 
 /** Start processes at one coordinator; all of them end with the test. */
@@ -146,97 +127,20 @@ export interface Counter {
   read(): number
 }
 
-export class Worker {
-  readonly name: string
-  /** Resolves when it can be spoken to. */
-  readonly ready: Promise<void>
-  readonly exited: Promise<void>
-  readonly #child: ChildProcess
-  readonly #record: (event: Event) => void
-  readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
-  #pid = 0
-  #callCount = 0
-  #killed = false
-  #gone = false
-  #stderr = ''
-  #stoppedAt: number | undefined
-
+export class Worker extends WorkerProcess {
   constructor(setup: Setup, options: WorkerOptions, record: (event: Event) => void) {
-    this.name = setup.process
-    this.#record = record
     // Node strips types by itself from 22.18 on.
     const strip = process.features.typescript ? [] : ['--experimental-strip-types']
     const node = [process.execPath, '--no-warnings', ...strip, ...(options.node ?? []), PROGRAM]
-    const [command, ...words] = [...(options.under ?? []), ...node, JSON.stringify(setup)]
-    this.#child = spawn(command, words, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: options.env ?? process.env,
-    })
-    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
-    // A command that is refused by a dying process is answered by its end.
-    this.#child.stdin!.on('error', () => {})
-    this.exited = new Promise((resolve) => {
-      this.#child.on('error', (error) => (this.#stderr += error.message))
-      this.#child.on('close', () => {
-        this.#gone = true
-        for (const { reject } of this.#calls.values()) reject(this.#goneError())
-        this.#calls.clear()
-        resolve()
-      })
-    })
-    this.ready = new Promise((resolve, reject) => {
-      createInterface({ input: this.#child.stdout! }).on('line', (line) => this.#hear(line, resolve))
-      void this.exited.then(() => reject(this.#goneError()))
-    })
-  }
-
-  get pid(): number {
-    return this.#pid
-  }
-
-  get alive(): boolean {
-    return !this.#gone && !this.#killed
+    const line = [...(options.under ?? []), ...node, JSON.stringify(setup)]
+    super({ name: setup.process, line, env: options.env }, record)
   }
 
   /** Run `act` in the worker, with `word`, which goes there as JSON; so does the answer come back, fences as numbers. */
   do<T>(act: (stage: Stage) => T | Promise<T>): Promise<T>
   do<T, W>(act: (stage: Stage, word: W) => T | Promise<T>, word: W): Promise<T>
   do(act: (stage: Stage, word: never) => unknown, word?: unknown): Promise<unknown> {
-    const answer = new Promise<unknown>((resolve, reject) => {
-      if (this.#gone) return reject(this.#goneError())
-      this.#callCount += 1
-      this.#calls.set(this.#callCount, { resolve, reject })
-      this.#child.stdin!.write(`${JSON.stringify({ id: this.#callCount, act: act.toString(), word })}\n`)
-    })
-    // Who kills a worker need not await what it was doing.
-    answer.catch(() => {})
-    return answer
-  }
-
-  /** SIGSTOP; resolves when the kernel says that it stands still. */
-  async stop(): Promise<void> {
-    this.#stoppedAt = machineNow()
-    process.kill(this.#pid, 'SIGSTOP')
-    await until(() => stateOf(this.#pid) !== 'running')
-  }
-
-  continue(): void {
-    process.kill(this.#pid, 'SIGCONT')
-    if (this.#stoppedAt === undefined) return
-    const at = this.#stoppedAt
-    this.#stoppedAt = undefined
-    this.#record({ kind: 'pause', process: this.name, at, until: machineNow(), asleep: false })
-  }
-
-  /** SIGKILL; resolves when it is gone. */
-  async kill(): Promise<void> {
-    if (this.alive) {
-      this.#killed = true
-      // Before it dies: it must not be said to believe in anything afterwards.
-      this.#record({ kind: 'crash', process: this.name, at: machineNow() })
-      this.#signal('SIGKILL')
-    }
-    await this.exited
+    return this.ask(act.toString(), word)
   }
 
   /** Close the locks, and whatever else is open. Answers what is left, and lives on. */
@@ -251,59 +155,8 @@ export class Worker {
    */
   async leave(): Promise<void> {
     await this.letGo()
-    this.#killed = true
-    this.#child.stdin!.end()
-    await this.exited
-    if (this.#child.exitCode !== 0) throw new WorkerGone(`${this.name} did not end by itself: ${this.#stderr}`)
+    await this.ends()
   }
-
-  #signal(signal: NodeJS.Signals): void {
-    // Whatever was put in front of Node may have made it a child of its own.
-    for (const pid of new Set([this.#pid, this.#child.pid])) {
-      try {
-        if (pid !== undefined && pid > 0) process.kill(pid, signal)
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-      }
-    }
-  }
-
-  #hear(line: string, ready: () => void): void {
-    const message = JSON.parse(line) as {
-      pid?: number
-      id?: number
-      value?: unknown
-      error?: ConstructorParameters<typeof WorkerError>[0]
-    }
-    if (message.pid !== undefined) {
-      this.#pid = message.pid
-      return ready()
-    }
-    const call = this.#calls.get(message.id!)
-    this.#calls.delete(message.id!)
-    if (message.error) call?.reject(new WorkerError(message.error))
-    else call?.resolve(message.value)
-  }
-
-  #goneError(): WorkerGone {
-    return new WorkerGone(this.#killed ? `${this.name} was killed` : `${this.name} is gone: ${this.#stderr}`)
-  }
-}
-
-/** Wait for something that must come. Wide: it is there for machines that are slow, not for what is measured. */
-export async function until(
-  check: () => boolean | Promise<boolean>,
-  what = 'it',
-  withinMs = 30_000,
-  everyMs = 2,
-): Promise<void> {
-  for (const limit = machineNow() + withinMs; machineNow() < limit; await sleep(everyMs)) if (await check()) return
-  throw new Error(`${what} has not come within ${withinMs} ms: ${check.toString()}`)
-}
-
-/** The same, for many at once: it looks less often, and so leaves the machine to those who are looked at. */
-export function eventually(check: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  return until(check, what, 30_000, 20)
 }
 
 /** A directory of the test's own, in memory where there is such a place. */
@@ -316,15 +169,4 @@ export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-'))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
   return directory
-}
-
-function stateOf(pid: number): 'running' | 'stopped' | 'gone' {
-  if (process.platform !== 'linux') return 'stopped'
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const letter = stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3)
-    return letter === 'T' ? 'stopped' : 'running'
-  } catch {
-    return 'gone'
-  }
 }

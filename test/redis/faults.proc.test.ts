@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { redisAt } from '../../src/backends/redis/index.ts'
 import type { ConnectOptions, Lease, Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
-import { Proxy } from '../kit/proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 import { RedisServer } from '../kit/redis.ts'
 
 let server: RedisServer

@@ -10,7 +10,7 @@ import { redis } from '../../src/backends/redis/index.ts'
 import { redlock } from '../../src/backends/redlock/index.ts'
 import type { Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
-import { Proxy } from '../kit/proxy.ts'
+import { Proxy } from '../../src/verify/torture/wire.ts'
 import { Nodes } from '../kit/quorum.ts'
 import { Turns } from '../kit/turns.ts'
 

@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { Registers } from '../kit/registers.ts'
+import { Registers } from '../../src/verify/torture/registers.ts'
 
 /** Visits, is answered, and never reads that. */
 const VISITOR = `
@@ -19,9 +19,9 @@ const VISITOR = `
 test('one that is killed before it has read its answer troubles nobody', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-registers-'))
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }))
-  const registers = await Registers.start(directory)
+  const registers = await Registers.start(join(directory, 'registers'))
   onTestFinished(() => registers.end())
-  const visit = JSON.stringify({ visitor: { process: 'p', hold: 'p/1', fence: 1, mode: 'exclusive' } })
+  const visit = JSON.stringify({ name: 'a', visitor: { process: 'p', hold: 'p/1', fence: 1, mode: 'exclusive' } })
   const visitor = spawn(process.execPath, ['-e', VISITOR, registers.path, visit], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -1,6 +1,6 @@
 /** Where wrappers are tried: a coordinator, a wire to it that can fall silent, and a way to freeze it. */
 import { Etcd } from '../../kit/etcd.ts'
-import { Proxy } from '../../kit/proxy.ts'
+import { Proxy } from '../../../src/verify/torture/wire.ts'
 import { RedisServer } from '../../kit/redis.ts'
 
 /** One holds through a wire of its own, the next one goes straight to the coordinator. */

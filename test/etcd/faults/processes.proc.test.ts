@@ -7,7 +7,7 @@ import { TIMES } from '../../kit/effort.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import { deletionsIn } from '../../kit/etcd-deletions.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
-import { eventually } from '../../kit/workers.ts'
+import { eventually } from '../../../src/verify/torture/clock.ts'
 
 const HOUR_MS = 3_600_000
 /** How late a grant may be on a busy machine. */

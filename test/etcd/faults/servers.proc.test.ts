@@ -13,7 +13,7 @@ import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
 import type { Trouble } from '../../kit/rampage.ts'
 import { each, rampage } from '../../kit/rampage.ts'
-import { eventually } from '../../kit/workers.ts'
+import { eventually } from '../../../src/verify/torture/clock.ts'
 
 vi.setConfig({ testTimeout: 120_000 * TIMES })
 const NO_LEASE = 'an entry without a lease has nothing that this could happen to'

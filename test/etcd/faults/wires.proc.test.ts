@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect } from 'vitest'
 import type { Hand } from '../../kit/hand.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
-import { eventually } from '../../kit/workers.ts'
+import { eventually } from '../../../src/verify/torture/clock.ts'
 
 /** How late a grant may be on a busy machine. */
 const LATE_MS = 3000

@@ -1,11 +1,11 @@
 /** Another server takes over. The numbers are those of docs/evidence/redis-faults.md. */
 import { Redis } from 'ioredis'
 import { describe, expect } from 'vitest'
-import { Proxy } from '../../kit/proxy.ts'
+import { Proxy } from '../../../src/verify/torture/wire.ts'
 import { RedisServer } from '../../kit/redis.ts'
 import { SentinelGroup } from '../../kit/redis-groups.ts'
 import { test } from '../../kit/redis-scene.ts'
-import { eventually } from '../../kit/workers.ts'
+import { eventually } from '../../../src/verify/torture/clock.ts'
 import { forgotten } from './forgotten.ts'
 
 /** A server that follows the one at `port`, and a connection to it. */

@@ -6,7 +6,7 @@ import type { Granted, History } from '../../../src/verify/history.ts'
 import { TIMES } from '../../kit/effort.ts'
 import { Dial, NO_DIAL } from '../../kit/clocks.ts'
 import { NO_WIRE, test } from '../../kit/redis-scene.ts'
-import { eventually } from '../../kit/workers.ts'
+import { eventually } from '../../../src/verify/torture/clock.ts'
 
 const HOUR_MS = 3_600_000
 /** How late a grant may be on a busy machine. */

@@ -11,7 +11,7 @@ import type { RedisScene } from '../../kit/redis-scene.ts'
 import { test } from '../../kit/redis-scene.ts'
 import type { Trouble } from '../../kit/rampage.ts'
 import { each, rampage } from '../../kit/rampage.ts'
-import { eventually } from '../../kit/workers.ts'
+import { eventually } from '../../../src/verify/torture/clock.ts'
 import { forgotten } from './forgotten.ts'
 
 vi.setConfig({ testTimeout: 120_000 * TIMES })

@@ -1,14 +1,17 @@
-/** How a worker visits the two registers of `registers.ts`. */
+/** How a worker visits the registers of `registers.ts`. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
-import type { Visitor } from '../../dist/verify/register.js'
+import type { Visitor } from '../register.ts'
 
 export interface Visit {
+  readonly name: string
   readonly visitor: Visitor
   /** Of a write: the versions that were read, of the fenced register and of the open one. */
   readonly bases?: readonly [number, number]
+  /** It knows that it is late, and does not visit the open one. */
+  readonly stale?: boolean
 }
 
 interface Seen {
@@ -34,12 +37,21 @@ export class Visits {
     return new Visits(socket)
   }
 
-  read(visitor: Visitor): Promise<Visited> {
-    return this.#visit({ visitor })
+  read(name: string, visitor: Visitor): Promise<Visited> {
+    return this.#visit({ name, visitor })
   }
 
-  write(visitor: Visitor, [fenced, open]: Visited): Promise<Visited> {
-    return this.#visit({ visitor, bases: [fenced.version, open.version] })
+  write(name: string, visitor: Visitor, [fenced, open]: Visited): Promise<Visited> {
+    return this.#visit({ name, visitor, bases: [fenced.version, open.version] })
+  }
+
+  /** As somebody does who was stopped and does not know how late it is: the fenced register must say so. */
+  readLate(name: string, visitor: Visitor): Promise<Visited> {
+    return this.#visit({ name, visitor, stale: true })
+  }
+
+  writeLate(name: string, visitor: Visitor, version: number): Promise<Visited> {
+    return this.#visit({ name, visitor, bases: [version, 0], stale: true })
   }
 
   end(): void {
