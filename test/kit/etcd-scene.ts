@@ -92,7 +92,7 @@ export class EtcdScene extends Scene<EtcdNemesis> {
   }
 
   protected override async lay(): Promise<Line> {
-    const wire = await Cable.start(this.#etcd.members.map(({ port }) => port))
+    const wire = await Cable.start(this.#etcd.members.map(({ port }) => ({ host: '127.0.0.1', port })))
     return { wire, worker: { url: `${urlOf(wire.ports)}?lease=${this.mode}` } }
   }
 

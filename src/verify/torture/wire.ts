@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Server, Socket } from 'node:net'
 import { connect, createServer } from 'node:net'
+import type { Address } from '../../address.ts'
 
 /** `up`: from the client to the server; `down`: back. */
 export type Way = 'up' | 'down' | 'both'
@@ -68,6 +69,7 @@ export class Proxy implements Wire {
   readonly #listener: Server
   readonly #wires = new Set<Link>()
   #target: number
+  readonly #host: string
   /** Whether what is said in this direction arrives. */
   readonly #silent = { up: false, down: false }
   readonly #delayMs = { up: 0, down: 0 }
@@ -77,18 +79,19 @@ export class Proxy implements Wire {
   /** What was said while it was silent, in order; it arrives when it is healed, as after a lost route. */
   readonly #kept: (() => void)[] = []
 
-  private constructor(target: number, listener: Server) {
+  private constructor(target: number, host: string, listener: Server) {
+    this.#host = host
     this.port = (listener.address() as { port: number }).port
     this.#target = target
     this.#listener = listener
     listener.on('connection', (client) => this.#take(client))
   }
 
-  static async start(targetPort: number): Promise<Proxy> {
+  static async start(targetPort: number, targetHost = '127.0.0.1'): Promise<Proxy> {
     const listener = createServer()
     listener.listen(0, '127.0.0.1')
     await once(listener, 'listening')
-    return new Proxy(targetPort, listener)
+    return new Proxy(targetPort, targetHost, listener)
   }
 
   silence(way: Way = 'both'): void {
@@ -154,7 +157,7 @@ export class Proxy implements Wire {
   }
 
   #take(client: Socket): void {
-    const server = connect(this.#target, '127.0.0.1')
+    const server = connect(this.#target, this.#host)
     const wire: Link = {
       client,
       server,
@@ -210,8 +213,8 @@ export class Cable implements Wire {
     this.#proxies = proxies
   }
 
-  static async start(targetPorts: readonly number[]): Promise<Cable> {
-    return new Cable(await Promise.all(targetPorts.map((port) => Proxy.start(port))))
+  static async start(targets: readonly Address[]): Promise<Cable> {
+    return new Cable(await Promise.all(targets.map(({ port, host }) => Proxy.start(port, host))))
   }
 
   get ports(): readonly number[] {

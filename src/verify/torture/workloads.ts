@@ -205,3 +205,8 @@ async function comeBack({ visits, late, random }: Actor): Promise<void> {
   const [fenced] = await visits.readLate(old.name, old.visitor)
   if (fenced.accepted && old.visitor.mode === 'exclusive') await visits.writeLate(old.name, old.visitor, fenced.version)
 }
+
+/** All that is locked. */
+export function allNames(prefix: string): readonly string[] {
+  return [...exclusiveNames(prefix), ...['rw', 'permits', 'election', 'once'].map((name) => `${prefix}${name}`)]
+}

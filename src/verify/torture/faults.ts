@@ -1,0 +1,217 @@
+/**
+ * What goes wrong with processes and on wires: it can be done at any coordinator, also at one that others use. What goes wrong
+ * with servers stands with those who start them.
+ *
+ * Each fault strikes once and makes up for it; meanwhile everybody else has turns at the same names. Whether it was felt is for
+ * the history to say: a fault that nobody felt proves nothing.
+ */
+import type { History } from '../history.ts'
+import { sleep } from './clock.ts'
+import type { Crew, Hand } from './crew.ts'
+import { diedInside, diedWaiting, struckAmidst, wasLost, wasPaused, wasRefused } from './felt.ts'
+import type { Random } from './random.ts'
+import { pick } from './random.ts'
+import type { Came } from './worker.ts'
+import { exclusiveNames } from './workloads.ts'
+
+/** What a fault finds. `place` is the coordinator's, for those who know it. */
+export interface Scene<P = unknown> {
+  readonly crew: Crew
+  readonly random: Random
+  readonly place: P
+}
+
+export interface Fault<P = unknown> {
+  /** `holder-frozen` */
+  readonly name: string
+  /** In a sentence. */
+  readonly about: string
+  /** What it takes away that the promise of exclusion rests on. */
+  readonly breaks?: string
+  /** It needs a wire that can be cut. */
+  readonly wired?: boolean
+  readonly strike: (scene: Scene<P>) => Promise<void>
+  /** Whether anybody felt it, as the history tells. */
+  readonly felt: (history: History) => boolean
+}
+
+// What they have in common
+
+/** One goes inside and stays there while `trouble` strikes; then it finishes. */
+async function inside({ crew, random }: Scene, trouble: (victim: Hand) => Promise<void>): Promise<Came | undefined> {
+  const [victim] = crew.victims(random, 1) as [Hand]
+  try {
+    await victim.does('enter', { name: pick(random, exclusiveNames(crew.prefix)) })
+  } catch {
+    // Of the fault before: it is over, and the next one will find it well.
+    await victim.does('finish')
+    return undefined
+  }
+  await trouble(victim)
+  return victim.alive ? victim.does('finish') : undefined
+}
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: 'holder-killed',
+    about: 'a holder is killed in its section',
+    strike: async (scene) => {
+      await inside(scene, (victim) => scene.crew.kill(victim))
+      await scene.crew.hire()
+    },
+    felt: diedInside,
+  },
+  {
+    name: 'waiter-killed',
+    about: 'a waiter is killed in the queue',
+    strike: async (scene) => {
+      const { crew, random } = scene
+      await inside(scene, async (holder) => {
+        const waiter = crew.hands.find((hand) => hand !== holder)!
+        for (const name of exclusiveNames(crew.prefix)) void waiter.does('beg', { name })
+        await sleep(20 * random())
+        await crew.kill(waiter)
+      })
+      await crew.hire()
+    },
+    felt: diedWaiting,
+  },
+  {
+    name: 'holder-frozen-briefly',
+    about: 'a holder stands still for less than its lease',
+    strike: async (scene) => {
+      await inside(scene, async (victim) => {
+        await scene.crew.pause(victim)
+        await sleep(scene.crew.ttlMs * (0.2 + 0.3 * scene.random()))
+        scene.crew.resume(victim)
+      })
+    },
+    felt: wasPaused,
+  },
+  {
+    name: 'holder-frozen',
+    about: 'a holder stands still for longer than its lease, and goes on in the middle of a statement',
+    strike: async (scene) => {
+      await inside(scene, async (victim) => {
+        await scene.crew.pause(victim)
+        await sleep(scene.crew.ttlMs * (1.1 + scene.random()))
+        scene.crew.resume(victim)
+      })
+    },
+    felt: (history) => wasLost(history) && wasRefused(history),
+  },
+  {
+    name: 'loop-blocked',
+    about: 'a holder computes for longer than its lease, so that no timer fires',
+    strike: async (scene) => {
+      await inside(scene, (victim) => scene.crew.block(victim, scene.crew.ttlMs * (1.1 + scene.random())))
+    },
+    felt: wasLost,
+  },
+  {
+    name: 'frozen-while-asking',
+    about: 'a process stands still from its request to long after the answer',
+    strike: async ({ crew, random }) => {
+      const [victim] = crew.victims(random, 1) as [Hand]
+      await victim.does('beg', { name: pick(random, exclusiveNames(crew.prefix)) })
+      await sleep(5 * random())
+      await crew.pause(victim)
+      await sleep(crew.ttlMs * (1.1 + random()))
+      crew.resume(victim)
+      await victim.does('finish')
+    },
+    felt: wasPaused,
+  },
+  {
+    name: 'late-release',
+    about: 'a holder releases within milliseconds of the end of its lease',
+    strike: async (scene) => {
+      await inside(scene, async (victim) => {
+        await scene.crew.linger(victim, 6 * scene.random() - 3)
+      })
+    },
+    felt: wasPaused,
+  },
+  {
+    name: 'starved',
+    about: 'all processes get the processor in turns only',
+    strike: async ({ crew, random }) => {
+      const { hands } = crew
+      for (let turn = 0; turn < 10; turn += 1) {
+        const victims = hands.filter(() => random() < 0.6)
+        for (const victim of victims) await crew.pause(victim)
+        await sleep(50 + 50 * random())
+        for (const victim of victims) crew.resume(victim)
+        await sleep(20)
+      }
+    },
+    felt: wasPaused,
+  },
+  {
+    name: 'cut-off',
+    about: 'the connection of a holder falls silent, for longer than its lease',
+    wired: true,
+    strike: async (scene) => {
+      await inside(scene, async (victim) => {
+        scene.crew.silence(victim)
+        await sleep(scene.crew.ttlMs * (1.1 + scene.random()))
+        scene.crew.mend(victim)
+      })
+    },
+    felt: wasLost,
+  },
+  {
+    name: 'requests-late',
+    about: 'what a holder says does not arrive until its lease is over; then all of it does',
+    wired: true,
+    strike: async (scene) => {
+      await inside(scene, async (victim) => {
+        scene.crew.silence(victim, 'up')
+        const finishing = victim.does('finish')
+        await sleep(scene.crew.ttlMs * (1.1 + scene.random()))
+        scene.crew.mend(victim)
+        await finishing
+      })
+    },
+    felt: struckAmidst('silence'),
+  },
+  {
+    name: 'answers-lost',
+    about: 'what the coordinator answers does not arrive, and then the connection is reset',
+    wired: true,
+    strike: async ({ crew, random }) => {
+      const [victim] = crew.victims(random, 1) as [Hand]
+      crew.silence(victim, 'down')
+      await victim.does('beg', { name: pick(random, exclusiveNames(crew.prefix)) })
+      await sleep(crew.ttlMs * random())
+      crew.reset(victim)
+      crew.mend(victim)
+      await victim.does('finish')
+    },
+    felt: struckAmidst('reset'),
+  },
+  {
+    name: 'resets',
+    about: 'connections are reset again and again',
+    wired: true,
+    strike: async ({ crew, random }) => {
+      for (let turn = 0; turn < 6; turn += 1) {
+        for (const hand of crew.hands) if (random() < 0.5) crew.reset(hand)
+        await sleep(50 + 150 * random())
+      }
+    },
+    felt: struckAmidst('reset'),
+  },
+  {
+    name: 'slow-network',
+    about: 'each message takes a good part of a lease',
+    wired: true,
+    strike: async ({ crew, random }) => {
+      for (const hand of crew.hands)
+        if (random() < 0.6) crew.slow(hand, Math.round(crew.ttlMs * (0.05 + 0.25 * random())))
+      await sleep(2 * crew.ttlMs)
+      for (const hand of crew.hands) crew.mend(hand)
+    },
+    felt: struckAmidst('slow'),
+  },
+]

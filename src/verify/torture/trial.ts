@@ -1,0 +1,227 @@
+/**
+ * One trial: processes take turns at a coordinator while a fault strikes again and again; then the checkers look at the whole
+ * history, and at what is left over.
+ */
+import { connect } from '../../connect.ts'
+import type { CheckOptions } from '../checkers/index.ts'
+import { check } from '../checkers/index.ts'
+import type { Event, History, Violation } from '../history.ts'
+import { historyOf } from '../history.ts'
+import type { Figures, Trial } from '../report/report.ts'
+import { machineNow, until } from './clock.ts'
+import type { Line } from './crew.ts'
+import { Crew } from './crew.ts'
+import type { Fault } from './faults.ts'
+import { WorkerGone } from './process.ts'
+import { randomOf } from './random.ts'
+import type { Workload } from './workloads.ts'
+
+/** A kind of coordinator, and what can go wrong with it. */
+export interface Arena<P extends Place = Place> {
+  readonly name: string
+  /** As short as it allows: faults last for longer. */
+  readonly ttlMs: number
+  readonly workloads: readonly Workload[]
+  /** Whether there are wires that can be cut. */
+  readonly wired: boolean
+  /** Beside those of processes and wires. */
+  readonly faults: readonly Fault<P>[]
+  open(): Promise<P>
+}
+
+/** A coordinator that is up. */
+export interface Place {
+  /** Straight to it, for those who look. */
+  readonly url: string
+  /** How the next worker finds it. */
+  lay(): Promise<Line>
+  /** Resolves when all is well again. */
+  recovers(): Promise<void>
+  end(): Promise<void>
+}
+
+export interface TrialOptions {
+  readonly seed: number
+  /** It goes on until the fault has struck so often, and so long. */
+  readonly strikes: number
+  readonly seconds: number
+  /** The line that starts a worker. */
+  readonly program: readonly string[]
+  /** Ends it early, as soon as the strike is over. */
+  readonly signal?: AbortSignal | undefined
+  readonly progress?: ((strikes: number) => void) | undefined
+  readonly now: () => Date
+}
+
+const WORKERS = 4
+const LANES = 2
+const REQUEST_TIMEOUT_MS = 3000
+
+/** Wide: two cores may be shared by all processes and whatever else runs on the machine. */
+const BOUNDS: Omit<CheckOptions, 'guarded'> = {
+  turnMs: 1000,
+  afterSleepMs: 2000,
+  answerMs: 90_000,
+  noticeMs: 10_000,
+  leaveMs: 10_000,
+}
+/** Places of those who were killed end by themselves. */
+const TIDY_MS = 60_000
+
+/** What two may do at once when an assumption of exclusion is broken. */
+const EXCLUSION: ReadonlySet<string> = new Set(['exclusion', 'readers-writers', 'permits'])
+
+/** What stopped a trial in the middle. */
+type Stopped = { readonly promise: 'broken' | 'unknown'; readonly text: string }
+
+export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, options: TrialOptions): Promise<Trial> {
+  const startedAt = options.now()
+  const from = machineNow()
+  const { events, guarded, strikes, lostUpdates, stopped } = await recorded(arena, fault, options)
+  const history = historyOf(events)
+  const violations = check(history, { ...BOUNDS, guarded })
+  const isOverlap = ({ checker }: Violation): boolean => EXCLUSION.has(checker)
+  const overlaps = violations.filter(isOverlap).length
+  const broken = fault.breaks === undefined ? violations : violations.filter((each) => !isOverlap(each))
+  if (stopped?.promise === 'broken') broken.unshift({ checker: 'liveness', text: stopped.text, events: [] })
+  const figures: Figures = { ...counted(history), strikes, overlaps, lostUpdates }
+  return {
+    coordinator: arena.name,
+    fault: fault.name,
+    ...(fault.breaks === undefined ? {} : { breaks: fault.breaks }),
+    seed: options.seed,
+    startedAt: startedAt.toISOString(),
+    seconds: Math.round((machineNow() - from) / 1000),
+    ...verdict(fault, history, figures, broken, stopped),
+    figures,
+    violations: broken.map(({ checker, text }) => ({ checker, text })),
+  }
+}
+
+function verdict<P>(
+  fault: Fault<P>,
+  history: History,
+  { strikes, overlaps, operations }: Figures,
+  broken: readonly Violation[],
+  stopped: Stopped | undefined,
+): Pick<Trial, 'verdict' | 'why'> {
+  const [first] = broken
+  if (first) return { verdict: 'violated', why: first.text }
+  if (stopped) return { verdict: 'proved nothing', why: stopped.text }
+  if (strikes === 0 || operations === 0) return { verdict: 'proved nothing', why: 'nothing was struck' }
+  if (!fault.felt(history)) return { verdict: 'proved nothing', why: 'nobody felt the fault' }
+  const cost =
+    fault.breaks === undefined ? 'nothing that is promised was broken' : `two believed at once ${overlaps} times, and`
+  const guard = fault.breaks === undefined ? '' : ' whatever looks at fences was right all the same'
+  return { verdict: 'held', why: `${cost}${guard}` }
+}
+
+interface Recorded {
+  readonly events: Event[]
+  readonly guarded: ReadonlySet<string>
+  readonly strikes: number
+  readonly lostUpdates: number
+  readonly stopped: Stopped | undefined
+}
+
+async function recorded<P extends Place>(
+  arena: Arena<P>,
+  fault: Fault<P>,
+  { seed, strikes, seconds, program, signal, progress }: TrialOptions,
+): Promise<Recorded> {
+  const random = randomOf(seed, arena.name, fault.name)
+  const prefix = `verify/${seed}/${process.pid}/`
+  let struck = 0
+  let stopped: Stopped | undefined
+  let place: P | undefined
+  let crew: Crew | undefined
+  const events: Event[] = []
+  try {
+    place = await arena.open()
+    const { ttlMs, workloads } = arena
+    const lay = place.lay.bind(place)
+    crew = await Crew.start(WORKERS, {
+      program,
+      lay,
+      options: { ttl: ttlMs, requestTimeout: REQUEST_TIMEOUT_MS, waitTtl: 2 * ttlMs },
+      ttlMs,
+      prefix,
+      workloads,
+      lanes: LANES,
+      seed,
+    })
+    await crew.goOn()
+    const end = machineNow() + seconds * 1000
+    while ((struck < strikes || machineNow() < end) && !signal?.aborted) {
+      await fault.strike({ crew, random, place })
+      struck += 1
+      progress?.(struck)
+      await place.recovers()
+      await crew.goOn()
+    }
+    crew.healed()
+    await crew.goOn()
+    await crew.leaves()
+    events.push(await residue(place.url, prefix))
+  } catch (error) {
+    stopped = stoppedBy(error)
+  } finally {
+    events.push({ kind: 'end', process: 'trial', at: machineNow() }, ...(crew?.events() ?? []))
+    await crew?.end()
+    await place?.end()
+  }
+  return {
+    events: events.sort((a, b) => a.at - b.at),
+    guarded: crew?.registers.guarded ?? new Set(),
+    strikes: struck,
+    lostUpdates: crew?.registers.lostUpdates ?? 0,
+    stopped,
+  }
+}
+
+/** A worker that ended, or could not go on, is a promise that was broken; whatever else went wrong is for us to mend. */
+function stoppedBy(error: unknown): Stopped {
+  const { message } = error as Error
+  const broken = error instanceof WorkerGone || /^the next turns of /.test(message)
+  return { promise: broken ? 'broken' : 'unknown', text: message }
+}
+
+/** What is left of these names when everybody has let go, and the dead have been forgotten. */
+async function residue(url: string, prefix: string): Promise<Event> {
+  const locks = connect(url)
+  let entries = NaN
+  const left = async (): Promise<number> => {
+    entries = 0
+    for await (const { holders, waiters } of locks.list(prefix)) entries += holders.length + waiters.length
+    return entries
+  }
+  try {
+    await until(async () => (await left()) === 0, 'an empty queue', TIDY_MS, 100).catch(() => {})
+  } finally {
+    await locks.close()
+  }
+  return { kind: 'residue', process: 'trial', at: machineNow(), entries, timers: 0, subscriptions: 0 }
+}
+
+function counted({ events }: History): Pick<Figures, 'operations' | 'grants' | 'refused'> {
+  const count = { operations: 0, grants: 0, refused: 0 }
+  for (const event of events) {
+    switch (event.kind) {
+      case 'granted':
+        count.grants += 1
+        count.operations += 1
+        break
+      case 'access':
+        if (!event.accepted) count.refused += 1
+        count.operations += 1
+        break
+      case 'deadline':
+      case 'released':
+        count.operations += 1
+        break
+      default:
+        break
+    }
+  }
+  return count
+}

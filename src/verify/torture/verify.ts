@@ -1,0 +1,96 @@
+/** Trials, one after the other: which, for how long, and what was done before is not done again. */
+import type { Trial } from '../report/report.ts'
+import type { Fault } from './faults.ts'
+import { FAULTS } from './faults.ts'
+import { pick } from './random.ts'
+import type { Arena, Place } from './trial.ts'
+import { trial } from './trial.ts'
+
+export interface VerifyOptions {
+  readonly seed: number
+  /** For all trials together, about; each fault strikes once at least. */
+  readonly minutes: number
+  /** Each fault by itself, in place of all of them mixed. */
+  readonly each: boolean
+  /** How often each fault strikes at least. */
+  readonly strikes: number
+  /** Only these faults, by their names; of all of them, where it is empty. */
+  readonly faults: readonly string[]
+  readonly program: readonly string[]
+  readonly signal?: AbortSignal | undefined
+  readonly now: () => Date
+  /** What is told while it goes on. */
+  readonly tell: {
+    begins(planned: Planned, number: number, count: number): void
+    struck(planned: Planned, strikes: number): void
+    ended(trial: Trial): void
+  }
+  /** What came of this one, in an earlier run. */
+  readonly done?: ((planned: Planned) => Trial | undefined) | undefined
+}
+
+export interface Planned {
+  readonly coordinator: string
+  readonly fault: string
+}
+
+interface Plan extends Planned {
+  run(seconds: number): Promise<Trial>
+}
+
+/** Of a trial, beside its faults: starting, warming up, resting, looking for what is left. */
+const BESIDE_SECONDS = 8
+
+/** @returns as many as there was time for; none is begun when `signal` has aborted */
+export async function verify(arenas: readonly Arena[], options: VerifyOptions): Promise<Trial[]> {
+  const plans = arenas.flatMap((arena) => plansOf(arena, options))
+  const seconds = Math.max(1, (options.minutes * 60) / Math.max(1, plans.length) - BESIDE_SECONDS)
+  const trials: Trial[] = []
+  for (const [index, plan] of plans.entries()) {
+    const before = options.done?.(plan)
+    if (!before && options.signal?.aborted) break
+    options.tell.begins(plan, index + 1, plans.length)
+    const ended = before ?? (await plan.run(seconds))
+    options.tell.ended(ended)
+    trials.push(ended)
+  }
+  return trials
+}
+
+/** All faults that can strike there. */
+export function faultsOf<P extends Place>({ faults, wired }: Arena<P>): readonly Fault<P>[] {
+  return [...FAULTS, ...faults].filter((fault) => wired || fault.wired !== true)
+}
+
+function plansOf<P extends Place>(arena: Arena<P>, options: VerifyOptions): Plan[] {
+  const { each, faults, strikes, signal, seed, program, now } = options
+  const all = faultsOf(arena)
+  const wanted = faults.length === 0 ? all : all.filter(({ name }) => faults.includes(name))
+  const kept = wanted.filter(({ breaks }) => breaks === undefined)
+  const broken = wanted.filter(({ breaks }) => breaks !== undefined)
+  const one = each || faults.length > 0
+  const chosen = one ? wanted : [...mixed('mixed', kept), ...mixed('mixed-broken', broken)]
+  return chosen.map((fault) => {
+    const planned = { coordinator: arena.name, fault: fault.name }
+    const progress = (struck: number): void => options.tell.struck(planned, struck)
+    return {
+      ...planned,
+      run: (seconds) => trial(arena, fault, { seed, strikes, seconds, program, signal, progress, now }),
+    }
+  })
+}
+
+/** One of them at a time, at random. */
+function mixed<P>(name: string, faults: readonly Fault<P>[]): Fault<P>[] {
+  if (faults.length === 0) return []
+  const breaks = [...new Set(faults.flatMap(({ breaks }) => breaks ?? []))]
+  return [
+    {
+      name,
+      about: 'one fault after the other, at random',
+      ...(breaks.length === 0 ? {} : { breaks: breaks.join('; or ') }),
+      strike: (scene) => pick(scene.random, faults).strike(scene),
+      felt: (history) => faults.some(({ felt }) => felt(history)),
+    },
+  ]
+}
