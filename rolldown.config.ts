@@ -7,15 +7,18 @@
 import { isAbsolute } from 'node:path'
 import { defineConfig } from 'rolldown'
 
-/** Clients of servers bring much of Node with them: each is a file of its own, read when a URL asks for it. */
-const SERVERS = /src\/(?:backends\/(?:redis|redlock|etcd)|quorum)\//
+/**
+ * Clients of servers bring much of Node with them: each is a file of its own, read when a URL asks for it. What verifies is seldom
+ * asked for.
+ */
+const APART = /src\/(?:backends\/(?:redis|redlock|etcd)|quorum|verify|cli\/commands\/verify\.ts)/
 
 const common = {
   platform: 'node' as const,
   external: (id: string): boolean => !id.startsWith('.') && !isAbsolute(id),
 }
 const output = { dir: 'dist/bin', format: 'cjs' as const, entryFileNames: '[name].cjs', chunkFileNames: '[name].cjs' }
-const together = { name: 'holdfast', test: (id: string): boolean => !SERVERS.test(id) }
+const together = { name: 'holdfast', test: (id: string): boolean => !APART.test(id) }
 
 export default defineConfig([
   { ...common, input: { main: 'src/cli/main.ts' }, output: { ...output, codeSplitting: { groups: [together] } } },

@@ -1,5 +1,4 @@
 /** The command line: finds the subcommand, and turns what went wrong into a line for people and a code for scripts. */
-import { readFileSync } from 'node:fs'
 import { clean, didYouMean } from '../core/text.ts'
 import type { Ending } from './exit.ts'
 import { EXIT, ExitError, end, exitCodeOf, usageError } from './exit.ts'
@@ -8,6 +7,7 @@ import { parse } from './options.ts'
 import type { AnyCommand } from './table.ts'
 import { COMMANDS, PROGRAM } from './table.ts'
 import { print } from './text.ts'
+import { version } from './version.ts'
 import { say, speak } from './voice.ts'
 
 // Without a goodbye to the guardian, which then ends the command.
@@ -63,11 +63,4 @@ function textOf(error: unknown, code: number): string {
   if (error instanceof ExitError) return error.message === '' ? '' : `${error.message}${error.more}`
   if (code !== EXIT.ourBug) return (error as Error).message
   return `this is a bug in holdfast: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
-}
-
-function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return version
 }

@@ -74,6 +74,18 @@ export function duration(value: string, flag: string): number {
   }
 }
 
+/** Above 0, perhaps with a fraction. */
+export function number(value: string, flag: string): number {
+  if (!/^\d{1,9}(\.\d{1,9})?$/.test(value) || Number(value) === 0)
+    throw usageError(`${flag} is '${clean(value)}'; give a number above 0`)
+  return Number(value)
+}
+
+export function count(value: string, flag: string): number {
+  if (!/^\d{1,10}$/.test(value)) throw usageError(`${flag} is '${clean(value)}'; give a whole number`)
+  return Number(value)
+}
+
 export function exitCode(value: string, flag: string): number {
   if (!/^\d{1,3}$/.test(value) || Number(value) > 255)
     throw usageError(`${flag} is '${clean(value)}'; give a number from 0 to 255`)

@@ -7,7 +7,7 @@ import type { QueueKind } from '../core/request.ts'
 import type { Ending } from './exit.ts'
 import { EXIT } from './exit.ts'
 import type { Option, Permits, Row, Table } from './options.ts'
-import { duration, exitCode, fence, oneOf, parse, permits, rowsOf, signalName, text } from './options.ts'
+import { count, duration, exitCode, fence, number, oneOf, parse, permits, rowsOf, signalName, text } from './options.ts'
 
 /** What all commands can be told. */
 export interface Common {
@@ -64,6 +64,16 @@ export interface CheckValues extends Common {
 export interface ReleaseValues extends Common {
   readonly fence: bigint | undefined
   readonly kind: QueueKind | undefined
+}
+
+export interface VerifyValues extends Common {
+  readonly minutes: number | undefined
+  readonly fault: string | undefined
+  readonly each: boolean
+  readonly strikes: number | undefined
+  readonly seed: number | undefined
+  readonly ttl: number | undefined
+  readonly report: string | undefined
 }
 
 export type OnLost = 'term' | 'warn'
@@ -339,6 +349,42 @@ const doctor: Command<Common> = {
   load: async () => (await import('./commands/doctor.ts')).doctor,
 }
 
+const verify: Command<VerifyValues> = {
+  usage: '[options]',
+  summary: 'attack what is promised, at your own coordinator',
+  about: [
+    'Start processes that take turns under locks of their own names, and do the worst to them: they are killed, stopped, ' +
+      'starved and blocked, their connections cut, silenced and slowed. Then look at all that they saw, and say whether ' +
+      'what is promised held. The coordinator itself is left alone, and so are the names of others.',
+    'An early end, by INT or TERM, says what was found until then.',
+    SECONDS,
+  ],
+  options: {
+    minutes: { short: 'm', value: 'N', help: 'how long, about; default: 1', read: number },
+    fault: {
+      short: 'f',
+      value: 'NAME,…',
+      help: 'only these faults, one after the other; default: all, mixed',
+      read: text,
+    },
+    each: { help: 'each fault by itself, in place of all of them mixed' },
+    strikes: { value: 'N', help: 'how often each fault strikes at least; default: 1', read: count },
+    seed: { value: 'N', help: 'the chance of an earlier run once more; default: another one each time', read: count },
+    ttl: { value: 'TIME', help: 'how long leases last; default: 1, and 3 at etcd', read: duration },
+    report: { value: 'FILE', help: 'write a page with timelines, for a browser', read: text },
+    ...COMMON,
+  },
+  exits: [
+    { codes: '0', when: 'held' },
+    { codes: '1', when: 'violated: something that is promised was broken' },
+    { codes: '2', when: 'it proved nothing: the coordinator could not be used, or a fault was not felt' },
+    { codes: '130, 143', when: 'it was ended by INT or TERM' },
+    ...REACHED,
+  ],
+  examples: [{ text: 'before it is trusted', line: 'holdfast verify --url redis://127.0.0.1 --report verify.html' }],
+  load: async () => (await import('./commands/verify.ts')).verify,
+}
+
 const completion: Command<Pick<Common, 'help'>> = {
   usage: SHELLS.join('|'),
   summary: 'print what completes commands in a shell',
@@ -390,6 +436,7 @@ export const COMMANDS: Readonly<Record<string, AnyCommand>> = {
   check: any(check),
   release: any(release),
   doctor: any(doctor),
+  verify: any(verify),
   completion: any(completion),
 }
 

@@ -1,13 +1,13 @@
 /** What goes wrong at the members of etcd, and on the way to them. */
 import type { EtcdClient } from '../../src/backends/etcd/index.ts'
-import { COMPACT, DELETE, LEASE_REVOKE, PUT, RANGE, STATUS } from '../../src/backends/etcd/messages.ts'
+import { COMPACT, DELETE, LEASE_REVOKE, PUT, RANGE } from '../../src/backends/etcd/messages.ts'
 import type { KeyValue } from '../../src/backends/etcd/messages.ts'
 import type { Etcd, EtcdMember } from './etcd.ts'
+import { leaderOf } from './etcd-leader.ts'
 import type { Hand } from './hand.ts'
 import { NAME } from './hand.ts'
 import { Nemesis } from './nemesis.ts'
 import { machineNow } from '../../src/verify/torture/clock.ts'
-import { eventually } from '../../src/verify/torture/clock.ts'
 
 /** The keys of the lock that all hands want. */
 export const KEYS = {
@@ -65,27 +65,8 @@ export class EtcdNemesis extends Nemesis {
   // Members
 
   /** The place of the one that leads. */
-  async leader(): Promise<number> {
-    let leader = -1
-    await eventually(async () => (leader = await this.#leaderNow()) >= 0, 'a leader')
-    return leader
-  }
-
-  async #leaderNow(): Promise<number> {
-    const says = await Promise.all(
-      this.#etcd.members.map(async ({ endpoint }, index) => {
-        const client = this.#admin.of(endpoint)
-        try {
-          const { header, leader } = await client.call(STATUS, {})
-          return header!.memberId === leader ? index : -1
-        } catch {
-          return -1
-        } finally {
-          client.close()
-        }
-      }),
-    )
-    return says.findLast((place) => place >= 0) ?? -1
+  leader(): Promise<number> {
+    return leaderOf(this.#etcd, this.#admin)
   }
 
   freeze(...places: readonly number[]): void {

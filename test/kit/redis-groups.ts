@@ -134,6 +134,16 @@ export class SentinelGroup {
     await eventually('another primary', async () => (await this.#primaryPort()) !== old.port)
   }
 
+  /** Whoever was killed starts again, empty, and follows the one that leads now. */
+  async heal(): Promise<void> {
+    const primary = await this.primary()
+    for (const server of this.#servers.filter(({ ended }) => ended)) {
+      await server.start()
+      await ask(server.port, 'REPLICAOF', '127.0.0.1', String(primary.port))
+    }
+    await this.#settled(primary.port)
+  }
+
   async end(): Promise<void> {
     await Promise.all([...this.#sentinels, ...this.#servers].map((server) => server.end()))
   }
@@ -196,6 +206,12 @@ export class ClusterGroup {
     })
   }
 
+  /** Whoever was killed starts again, empty, and follows the one that took its place. */
+  async heal(): Promise<void> {
+    for (const server of this.servers.filter(({ ended }) => ended)) await server.start()
+    await this.#serves()
+  }
+
   /** The slot of `key` moves to another primary, key by key, while it is in use. */
   async migrate(key: string): Promise<void> {
     const from = await this.#primaryOf(key)
@@ -234,12 +250,18 @@ export class ClusterGroup {
     for (const [n, { port }] of this.servers.slice(3).entries()) {
       await ask(port, 'CLUSTER', 'REPLICATE', String(await ask(this.servers[n]!.port, 'CLUSTER', 'MYID')))
     }
+    await this.#serves()
+  }
+
+  async #serves(): Promise<void> {
     await eventually('a cluster that serves all slots, with replicas that follow', async () => {
       const infos = await Promise.all(this.servers.map(({ port }) => ask(port, 'CLUSTER', 'INFO')))
-      const links = await Promise.all(this.servers.slice(3).map(({ port }) => ask(port, 'INFO', 'replication')))
+      const roles = await Promise.all(this.servers.map(({ port }) => ask(port, 'ROLE')))
+      const followers = (roles as unknown[][]).filter(([role]) => role === 'slave')
       return (
         infos.every((info) => String(info).includes('cluster_state:ok')) &&
-        links.every((link) => String(link).includes('master_link_status:up'))
+        followers.length === 3 &&
+        followers.every((role) => role[3] === 'connected')
       )
     })
   }

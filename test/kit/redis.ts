@@ -99,9 +99,14 @@ export class RedisServer {
     this.#process.kill('SIGCONT')
   }
 
+  /** It was killed, and has not been started again. */
+  get ended(): boolean {
+    return this.#process.exitCode !== null || this.#process.signalCode !== null
+  }
+
   /** Ended in an instant; what it had not written is lost. */
   async kill(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    if (this.ended) return
     const ended = once(this.#process, 'exit')
     this.#process.kill('SIGKILL')
     await ended

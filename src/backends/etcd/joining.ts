@@ -8,7 +8,7 @@
 import type { Entry, Refused } from '../../backend.ts'
 import type { Place, Snapshot } from './copy.ts'
 import { holdersOf, placeOf } from './copy.ts'
-import type { Naming } from './keys.ts'
+import type { Class, Naming } from './keys.ts'
 import { absent, classOf } from './keys.ts'
 import type { Answer } from './lane.ts'
 import type { Lease } from './leases.ts'
@@ -89,11 +89,24 @@ export function question(naming: Naming, joining: Joining, isCopied: boolean): O
         },
       }
   return {
-    transaction: { compare: naming.alone(name, kind), success: [putHolding()], failure: [otherwise] },
+    transaction: {
+      compare: aloneWithout(key, naming.alone(name, kind), kind),
+      success: [putHolding()],
+      failure: [otherwise],
+    },
   }
 }
 
 const NO_END = Buffer.alloc(0)
+
+/**
+ * Nobody is there whom it has to count, and it is not there itself: readers do not count each other. Otherwise: 1. it is put in,
+ * and the answer is lost;  2. it is put in again, over itself, and takes that revision for its ticket;  3. it leaves, by a ticket
+ * that it never drew, and its key stays for as long as its process lives.
+ */
+function aloneWithout(key: Buffer, alone: readonly Partial<Compare>[], kind: Class): readonly Partial<Compare>[] {
+  return kind === 'r' ? [...alone, absent({ key, rangeEnd: NO_END })] : alone
+}
 
 /** @param now when it was heard of, by the elapsed clock */
 export function joined(naming: Naming, joining: Joining, { outcome, revision }: Answer, now: number): Joined {
@@ -114,7 +127,10 @@ export function joined(naming: Naming, joining: Joining, { outcome, revision }: 
 
 /** All of these, if each of them is alone. */
 export function together(naming: Naming, seats: readonly Seat[], records: readonly Record[]): Operation {
-  const compare = seats.flatMap(({ name, entry }) => naming.alone(name, classOf(entry)))
+  const compare = seats.flatMap(({ name, key, entry }) => {
+    const kind = classOf(entry)
+    return aloneWithout(key, naming.alone(name, kind), kind)
+  })
   const success = seats.map(({ key, lease }, index): Operation => {
     return { put: { key, value: encode(records[index]!), ...(lease ? { lease: lease.id } : {}) } }
   })

@@ -2,7 +2,8 @@
 import { backendFor } from '../../connect.ts'
 import { ArgumentTypeError } from '../../core/errors.ts'
 import { layerOf } from './lines.ts'
-import type { Arena } from './trial.ts'
+import type { AnyArena } from './verify.ts'
+import { any } from './verify.ts'
 import type { Workload } from './workloads.ts'
 import { WORKLOADS } from './workloads.ts'
 
@@ -12,7 +13,7 @@ const OF_A_QUORUM: readonly Workload[] = ['exclusive', 'several', 'once']
 const TTL_MS: Readonly<Record<string, number>> = { etcd: 3000 }
 
 /** @throws ArgumentTypeError for `memory:`, which no two processes share */
-export function arenaAt(url: string, ttlMs?: number): Arena {
+export function arenaAt(url: string, ttlMs?: number): AnyArena {
   const backend = backendFor(url)
   const { kind, supports } = backend
   if (kind === 'memory')
@@ -20,7 +21,7 @@ export function arenaAt(url: string, ttlMs?: number): Arena {
       'memory: is one process, and a trial needs several; give file:, redis:, redlock: or etcd:',
     )
   const lay = layerOf(url)
-  return {
+  return any({
     name: kind,
     ttlMs: ttlMs ?? TTL_MS[kind] ?? 1000,
     workloads: supports.sharing === 'none' ? OF_A_QUORUM : WORKLOADS,
@@ -32,5 +33,5 @@ export function arenaAt(url: string, ttlMs?: number): Arena {
       recovers: async () => {},
       end: async () => {},
     }),
-  }
+  })
 }

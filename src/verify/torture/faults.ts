@@ -37,8 +37,11 @@ export interface Fault<P = unknown> {
 
 // What they have in common
 
-/** One goes inside and stays there while `trouble` strikes; then it finishes. */
-async function inside({ crew, random }: Scene, trouble: (victim: Hand) => Promise<void>): Promise<Came | undefined> {
+/** One goes inside and stays there while `trouble` strikes; then it finishes. For faults, also those of servers. */
+export async function inside(
+  { crew, random }: Scene,
+  trouble: (victim: Hand) => Promise<void>,
+): Promise<Came | undefined> {
   const [victim] = crew.victims(random, 1) as [Hand]
   try {
     await victim.does('enter', { name: pick(random, exclusiveNames(crew.prefix)) })

@@ -7,7 +7,7 @@ import { Cable } from './wire.ts'
 const PORTS: Readonly<Record<string, number>> = { redis: 6379, valkey: 6379, redlock: 6379, etcd: 2379 }
 
 /** `undefined`: there is none. A sentinel and a cluster tell where to go on, past any wire; TLS knows its host by name. */
-export function layerOf(url: string): (() => Promise<Line>) | undefined {
+export function layerOf(url: string): (() => Promise<Line & { readonly wire: Cable }>) | undefined {
   const match = /^(redis|valkey|redlock|etcd):\/\/((?:[^@/]*@)?)([^/?]*)(.*)$/.exec(url)
   if (!match) return undefined
   const [, scheme = '', credentials = '', hosts = '', rest = ''] = match

@@ -51,6 +51,8 @@ export interface TrialOptions {
   readonly signal?: AbortSignal | undefined
   readonly progress?: ((strikes: number) => void) | undefined
   readonly now: () => Date
+  /** Is given all that happened, where a trial did not hold. */
+  readonly keep?: ((trial: Trial, events: readonly Event[]) => void) | undefined
 }
 
 const WORKERS = 4
@@ -85,7 +87,7 @@ export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, o
   const broken = fault.breaks === undefined ? violations : violations.filter((each) => !isOverlap(each))
   if (stopped?.promise === 'broken') broken.unshift({ checker: 'liveness', text: stopped.text, events: [] })
   const figures: Figures = { ...counted(history), strikes, overlaps, lostUpdates }
-  return {
+  const ended: Trial = {
     coordinator: arena.name,
     fault: fault.name,
     ...(fault.breaks === undefined ? {} : { breaks: fault.breaks }),
@@ -96,6 +98,8 @@ export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, o
     figures,
     violations: broken.map(({ checker, text }) => ({ checker, text })),
   }
+  if (ended.verdict !== 'held') options.keep?.(ended, events)
+  return ended
 }
 
 function verdict<P>(

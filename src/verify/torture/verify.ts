@@ -3,11 +3,10 @@ import type { Trial } from '../report/report.ts'
 import type { Fault } from './faults.ts'
 import { FAULTS } from './faults.ts'
 import { pick } from './random.ts'
-import type { Arena, Place } from './trial.ts'
+import type { Arena, Place, TrialOptions } from './trial.ts'
 import { trial } from './trial.ts'
 
-export interface VerifyOptions {
-  readonly seed: number
+export interface VerifyOptions extends Pick<TrialOptions, 'seed' | 'program' | 'signal' | 'now' | 'keep'> {
   /** For all trials together, about; each fault strikes once at least. */
   readonly minutes: number
   /** Each fault by itself, in place of all of them mixed. */
@@ -16,9 +15,6 @@ export interface VerifyOptions {
   readonly strikes: number
   /** Only these faults, by their names; of all of them, where it is empty. */
   readonly faults: readonly string[]
-  readonly program: readonly string[]
-  readonly signal?: AbortSignal | undefined
-  readonly now: () => Date
   /** What is told while it goes on. */
   readonly tell: {
     begins(planned: Planned, number: number, count: number): void
@@ -38,12 +34,25 @@ interface Plan extends Planned {
   run(seconds: number): Promise<Trial>
 }
 
+/** An arena, whatever its places are. */
+export interface AnyArena {
+  readonly name: string
+  /** All that can strike there. */
+  readonly faults: readonly Pick<Fault, 'name' | 'about' | 'breaks'>[]
+  plans(options: VerifyOptions): readonly Plan[]
+}
+
+export function any<P extends Place>(arena: Arena<P>): AnyArena {
+  const faults = faultsOf(arena)
+  return { name: arena.name, faults, plans: (options) => plansOf(arena, faults, options) }
+}
+
 /** Of a trial, beside its faults: starting, warming up, resting, looking for what is left. */
 const BESIDE_SECONDS = 8
 
 /** @returns as many as there was time for; none is begun when `signal` has aborted */
-export async function verify(arenas: readonly Arena[], options: VerifyOptions): Promise<Trial[]> {
-  const plans = arenas.flatMap((arena) => plansOf(arena, options))
+export async function verify(arenas: readonly AnyArena[], options: VerifyOptions): Promise<Trial[]> {
+  const plans = arenas.flatMap((arena) => arena.plans(options))
   const seconds = Math.max(1, (options.minutes * 60) / Math.max(1, plans.length) - BESIDE_SECONDS)
   const trials: Trial[] = []
   for (const [index, plan] of plans.entries()) {
@@ -57,14 +66,12 @@ export async function verify(arenas: readonly Arena[], options: VerifyOptions): 
   return trials
 }
 
-/** All faults that can strike there. */
-export function faultsOf<P extends Place>({ faults, wired }: Arena<P>): readonly Fault<P>[] {
+function faultsOf<P extends Place>({ faults, wired }: Arena<P>): readonly Fault<P>[] {
   return [...FAULTS, ...faults].filter((fault) => wired || fault.wired !== true)
 }
 
-function plansOf<P extends Place>(arena: Arena<P>, options: VerifyOptions): Plan[] {
-  const { each, faults, strikes, signal, seed, program, now } = options
-  const all = faultsOf(arena)
+function plansOf<P extends Place>(arena: Arena<P>, all: readonly Fault<P>[], options: VerifyOptions): Plan[] {
+  const { each, faults, tell, minutes: _minutes, done: _done, ...rest } = options
   const wanted = faults.length === 0 ? all : all.filter(({ name }) => faults.includes(name))
   const kept = wanted.filter(({ breaks }) => breaks === undefined)
   const broken = wanted.filter(({ breaks }) => breaks !== undefined)
@@ -72,10 +79,10 @@ function plansOf<P extends Place>(arena: Arena<P>, options: VerifyOptions): Plan
   const chosen = one ? wanted : [...mixed('mixed', kept), ...mixed('mixed-broken', broken)]
   return chosen.map((fault) => {
     const planned = { coordinator: arena.name, fault: fault.name }
-    const progress = (struck: number): void => options.tell.struck(planned, struck)
+    const progress = (struck: number): void => tell.struck(planned, struck)
     return {
       ...planned,
-      run: (seconds) => trial(arena, fault, { seed, strikes, seconds, program, signal, progress, now }),
+      run: (seconds) => trial(arena, fault, { ...rest, seconds, progress }),
     }
   })
 }

@@ -221,6 +221,11 @@ export class Cable implements Wire {
     return this.#proxies.map(({ port }) => port)
   }
 
+  /** From now on it leads to other servers, as many as before. */
+  leadTo(targetPorts: readonly number[]): void {
+    for (const [place, proxy] of this.#proxies.entries()) proxy.leadTo(targetPorts[place]!)
+  }
+
   /** Those of the servers that it is connected to. */
   get places(): readonly number[] {
     return this.#proxies.flatMap(({ connections }, place) => (connections > 0 ? [place] : []))

@@ -1,0 +1,216 @@
+/** One Redis server; a replica is at hand when it is to fail over. */
+import { Redis } from 'ioredis'
+import { eventually, sleep } from '../../src/verify/torture/clock.ts'
+import type { Line } from '../../src/verify/torture/crew.ts'
+import type { Fault, Scene } from '../../src/verify/torture/faults.ts'
+import { inside } from '../../src/verify/torture/faults.ts'
+import { struckAmidst } from '../../src/verify/torture/felt.ts'
+import { layerOf } from '../../src/verify/torture/lines.ts'
+import { pick } from '../../src/verify/torture/random.ts'
+import type { Arena, Place } from '../../src/verify/torture/trial.ts'
+import type { Cable } from '../../src/verify/torture/wire.ts'
+import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
+import { RedisServer } from '../../test/kit/redis.ts'
+
+class RedisPlace implements Place {
+  readonly #cables: Cable[] = []
+  #server: RedisServer
+  #admin: Redis
+
+  private constructor(server: RedisServer) {
+    this.#server = server
+    this.#admin = adminOf(server)
+  }
+
+  static async open(): Promise<RedisPlace> {
+    return new RedisPlace(await RedisServer.start())
+  }
+
+  get url(): string {
+    return this.#server.url
+  }
+
+  get server(): RedisServer {
+    return this.#server
+  }
+
+  get admin(): Redis {
+    return this.#admin
+  }
+
+  async lay(): Promise<Line> {
+    const line = await layerOf(this.url)!()
+    this.#cables.push(line.wire)
+    return line
+  }
+
+  /** A server that follows this one, and has all that it has. */
+  async replica(): Promise<RedisServer> {
+    const replica = await RedisServer.start('--replicaof', '127.0.0.1', String(this.#server.port))
+    const admin = adminOf(replica)
+    await eventually(async () => (await admin.info('replication')).includes('master_link_status:up'), 'a replica')
+    admin.disconnect()
+    return replica
+  }
+
+  /** The server dies, and this one takes its place with what it has. */
+  async failOver(replica: RedisServer): Promise<void> {
+    await this.#server.kill()
+    replica.thaw()
+    const admin = adminOf(replica)
+    await admin.replicaof('NO', 'ONE')
+    this.#admin.disconnect()
+    await this.#server.end()
+    this.#server = replica
+    this.#admin = admin
+    for (const cable of this.#cables) cable.leadTo([replica.port])
+  }
+
+  async recovers(): Promise<void> {
+    this.#server.thaw()
+    if (this.#server.ended) await this.#server.start()
+    const answers = (): Promise<boolean> =>
+      this.#admin.ping().then(
+        () => true,
+        () => false,
+      )
+    await eventually(answers, 'an answer of the server')
+  }
+
+  async end(): Promise<void> {
+    this.#admin.disconnect()
+    await this.#server.end()
+  }
+}
+
+function adminOf({ port }: RedisServer): Redis {
+  const admin = new Redis(port, { maxRetriesPerRequest: null })
+  admin.on('error', () => {})
+  return admin
+}
+
+const LOSES = 'the server keeps what it has acknowledged'
+
+/** What the server forgets, while somebody holds. */
+async function forgets({ crew, ...rest }: Scene<RedisPlace>, what: string, act: () => Promise<unknown>): Promise<void> {
+  await inside({ crew, ...rest }, async () => {
+    crew.note(what)
+    await crew.forgets(allNames(crew.prefix), act)
+    // Whoever held is still inside when the next one comes.
+    await sleep(crew.ttlMs / 4)
+  })
+}
+
+const faults: readonly Fault<RedisPlace>[] = [
+  {
+    name: 'server-frozen',
+    about: 'the server stands still for longer than a lease',
+    strike: async ({ crew, random, place }) => {
+      crew.note('freeze the server')
+      place.server.freeze()
+      await sleep(crew.ttlMs * (0.5 + random()))
+      crew.note('thaw the server')
+      place.server.thaw()
+    },
+    felt: struckAmidst('freeze the server'),
+  },
+  {
+    name: 'writes-paused',
+    about: 'the server takes no writes for longer than a lease',
+    strike: async ({ crew, random, place }) => {
+      const ms = Math.round(crew.ttlMs * (0.5 + random()))
+      crew.note(`pause writes for ${ms} ms`)
+      await place.admin.call('CLIENT', 'PAUSE', String(ms), 'WRITE')
+      await sleep(ms)
+    },
+    felt: struckAmidst('pause writes'),
+  },
+  {
+    name: 'scripts-flushed',
+    about: 'the server forgets all scripts',
+    strike: async ({ crew, place }) => {
+      crew.note('flush the scripts')
+      await place.admin.script('FLUSH')
+    },
+    felt: struckAmidst('flush the scripts'),
+  },
+  {
+    name: 'connections-ended',
+    about: 'the server ends all connections, or those that carry messages',
+    strike: async ({ crew, random, place }) => {
+      const type = pick(random, ['normal', 'pubsub'])
+      crew.note(`end connections: ${type}`)
+      await place.admin.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+    },
+    felt: struckAmidst('end connections'),
+  },
+  {
+    name: 'memory-full',
+    about: 'the server has no memory left, and may evict nothing',
+    strike: async ({ crew, place }) => {
+      crew.note('memory full')
+      await place.admin.config('SET', 'maxmemory', '1')
+      await sleep(crew.ttlMs)
+      crew.note('memory free')
+      await place.admin.config('SET', 'maxmemory', '0')
+    },
+    felt: struckAmidst('memory full'),
+  },
+  {
+    name: 'restarted-empty',
+    about: 'the server is killed, and starts again without its data, while somebody holds',
+    breaks: LOSES,
+    strike: (scene) =>
+      forgets(scene, 'restart', async () => {
+        await scene.place.server.kill()
+        await scene.place.server.start()
+        await scene.place.recovers()
+      }),
+    felt: struckAmidst('restart'),
+  },
+  {
+    name: 'flushed',
+    about: 'all keys are deleted while somebody holds',
+    breaks: LOSES,
+    strike: (scene) => forgets(scene, 'flush', () => scene.place.admin.flushall()),
+    felt: struckAmidst('flush'),
+  },
+  {
+    name: 'keys-deleted',
+    about: 'the keys of a lock are deleted by a stranger while somebody holds',
+    breaks: LOSES,
+    strike: (scene) =>
+      forgets(scene, 'delete keys', async () => {
+        const heads = exclusiveNames(scene.crew.prefix).map((name) => `holdfast:{lock:${name}}`)
+        await scene.place.admin.del(
+          ...heads.flatMap((head) => [head, `${head}:order`, `${head}:ends`, `${head}:seats`]),
+        )
+      }),
+    felt: struckAmidst('delete keys'),
+  },
+  {
+    name: 'failover',
+    about: 'a replica takes over that has not heard of the last grants',
+    breaks: LOSES,
+    strike: async (scene) => {
+      const { crew, place } = scene
+      const replica = await place.replica()
+      replica.freeze()
+      await inside(scene, async () => {
+        crew.note('failover')
+        await crew.forgets(allNames(crew.prefix), () => place.failOver(replica))
+        await sleep(crew.ttlMs / 2)
+      })
+    },
+    felt: struckAmidst('failover'),
+  },
+]
+
+export const redis: Arena<RedisPlace> = {
+  name: 'redis',
+  ttlMs: 1000,
+  workloads: WORKLOADS,
+  wired: true,
+  faults,
+  open: () => RedisPlace.open(),
+}

@@ -1,0 +1,161 @@
+/**
+ * Attack what is promised, at servers of our own that are killed, frozen, flushed and failed over, and say whether it held.
+ *
+ *   npm run verify                                     all coordinators, all faults mixed, in about five minutes
+ *   npm run verify -- --backend redis,etcd             some of them
+ *   npm run verify -- --backend etcd --fault leader-frozen --strikes 20
+ *   npm run verify -- --long --out proof               each fault by itself, 20 strikes; hours. What is in proof/ already is not
+ *                                                      done again, so it can be ended and begun again
+ *   npm run verify -- --list                           the faults of each
+ *
+ * Exit code 0: held. 1: violated. 2: proved nothing: a server did not start, or a fault was not felt.
+ */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { Report, Trial } from '../src/verify/report/report.ts'
+import { verdictOf } from '../src/verify/report/report.ts'
+import type { Ear } from '../src/verify/torture/telling.ts'
+import { EXIT_CODES, conclusionOf, environmentOf, tellTo, writeReport } from '../src/verify/torture/telling.ts'
+import type { Planned } from '../src/verify/torture/verify.ts'
+import { verify } from '../src/verify/torture/verify.ts'
+import { ARENAS } from './arenas/index.ts'
+
+const WORKER = resolve('dist/verify/torture/worker.js')
+
+const { values } = parseArgs({
+  options: {
+    backend: { type: 'string' },
+    fault: { type: 'string' },
+    minutes: { type: 'string', default: '5' },
+    strikes: { type: 'string' },
+    seed: { type: 'string' },
+    long: { type: 'boolean', default: false },
+    out: { type: 'string', default: 'verify-report' },
+    list: { type: 'boolean', default: false },
+  },
+})
+
+class UsageError extends Error {}
+
+async function main(): Promise<number> {
+  const arenas = chosen('backend', values.backend, ARENAS)
+  if (values.list) return list(arenas)
+  const faults = values.fault?.split(',') ?? []
+  const known = new Set(arenas.flatMap((arena) => arena.faults.map(({ name }) => name)))
+  for (const fault of faults)
+    if (!known.has(fault)) throw new UsageError(`there is no fault ${fault}; there are ${[...known].join(', ')}`)
+  const ending = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      console.error('\nending after this strike; once more to end at once')
+      ending.abort()
+    })
+  mkdirSync(values.out, { recursive: true })
+  const kept = new Kept(values.out)
+  const now = (): Date => new Date()
+  const startedAt = now().toISOString()
+  const tell = tellTo(ear)
+  const trials = await verify(arenas, {
+    seed: values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : numberOf('seed', values.seed),
+    minutes: values.long ? 0 : numberOf('minutes', values.minutes),
+    each: values.long,
+    strikes: values.strikes === undefined ? (values.long ? 20 : 1) : numberOf('strikes', values.strikes),
+    faults,
+    program: [process.execPath, WORKER],
+    signal: ending.signal,
+    now,
+    keep: ({ coordinator, fault }, events) =>
+      writeFileSync(
+        join(values.out, `${coordinator}.${fault}.ndjson`),
+        events.map((event) => `${JSON.stringify(event)}\n`).join(''),
+      ),
+    tell: {
+      ...tell,
+      ended: (trial) => {
+        if (values.long) kept.put(trial)
+        tell.ended(trial)
+      },
+    },
+    ...(values.long ? { done: (planned) => kept.find(planned) } : {}),
+  })
+  ear.now('')
+  const command =
+    `npm run verify ${process.argv.slice(2).length > 0 ? '-- ' : ''}${process.argv.slice(2).join(' ')}`.trim()
+  const servers = { 'redis-server': versionOf('redis-server', /v=(\S+)/), etcd: versionOf('etcd', /Version: (\S+)/) }
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+  const report: Report = { command, startedAt, environment: environmentOf(version, servers), trials }
+  const page = join(values.out, 'report.html')
+  writeReport(page, report)
+  console.log(`${conclusionOf(trials)}\nthe report is in ${page}`)
+  return ending.signal.aborted ? 130 : EXIT_CODES[verdictOf(trials)]
+}
+
+/** What was done before, a file for each coordinator and fault. What was not held is done again. */
+class Kept {
+  readonly #directory: string
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  find(planned: Planned): Trial | undefined {
+    const path = this.#path(planned)
+    if (!existsSync(path)) return undefined
+    const trial = JSON.parse(readFileSync(path, 'utf8')) as Trial
+    return trial.verdict === 'held' ? trial : undefined
+  }
+
+  put(trial: Trial): void {
+    writeFileSync(this.#path(trial), JSON.stringify(trial))
+  }
+
+  #path({ coordinator, fault }: Planned): string {
+    return join(this.#directory, `${coordinator}.${fault}.json`)
+  }
+}
+
+const ear: Ear = {
+  now: (text) => void (process.stderr.isTTY && process.stderr.write(`\r\u001B[K${text}`)),
+  line: (text) => {
+    ear.now('')
+    console.log(text)
+  },
+}
+
+function list(arenas: typeof ARENAS): number {
+  for (const arena of arenas) {
+    console.log(arena.name)
+    for (const { name, about, breaks } of arena.faults)
+      console.log(`  ${name.padEnd(22)}  ${about}${breaks === undefined ? '' : `; breaks: ${breaks}`}`)
+  }
+  return 0
+}
+
+function chosen<T extends { readonly name: string }>(what: string, given: string | undefined, all: readonly T[]): T[] {
+  if (given === undefined) return [...all]
+  return given.split(',').map((word) => {
+    const found = all.find(({ name }) => name === word)
+    if (!found) throw new UsageError(`there is no ${what} ${word}; there are ${all.map(({ name }) => name).join(', ')}`)
+    return found
+  })
+}
+
+function numberOf(option: string, text: string): number {
+  const number = Number(text)
+  if (!(number >= 0 && text.trim() !== '')) throw new UsageError(`--${option} is '${text}'; give a number`)
+  return number
+}
+
+function versionOf(program: string, sign: RegExp): string {
+  return sign.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown'
+}
+
+try {
+  process.exitCode = await main()
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error
+  console.error(error.message)
+  process.exitCode = 64
+}
