@@ -265,7 +265,8 @@ export interface History {
 
 /** Writes down what happens in one process, or in a whole simulation. */
 export interface Recorder {
-  note(process: string, note: Note): void
+  /** @param at if it did not happen right now */
+  note(process: string, note: Note, at?: number): void
 }
 
 /** Keep a history in memory. `now` reads the scale of the history. */
@@ -277,8 +278,8 @@ export class MemoryRecorder implements Recorder {
     this.#now = now
   }
 
-  note(process: string, note: Note): void {
-    this.events.push({ at: this.#now(), process, ...note })
+  note(process: string, note: Note, at: number = this.#now()): void {
+    this.events.push({ at, process, ...note })
   }
 }
 
@@ -293,8 +294,8 @@ export class FileRecorder implements Recorder {
     this.#now = now
   }
 
-  note(process: string, note: Note): void {
-    writeSync(this.#file, `${JSON.stringify({ at: this.#now(), process, ...note })}\n`)
+  note(process: string, note: Note, at: number = this.#now()): void {
+    writeSync(this.#file, `${JSON.stringify({ at, process, ...note })}\n`)
   }
 
   close(): void {

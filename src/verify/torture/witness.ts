@@ -64,8 +64,9 @@ export class Witness {
     })
   }
 
-  note(note: Note): void {
-    this.#recorder.note(this.process, note)
+  /** @param at if it did not happen right now */
+  note(note: Note, at?: number): void {
+    this.#recorder.note(this.process, note, at)
   }
 
   /** Ask by `take`, and write down what comes of it. `undefined`: a try that was refused. */

@@ -4,6 +4,7 @@ import { connect } from '../../connect.ts'
 import type { ConnectOptions } from '../../connect.ts'
 import type { HoldfastEvents } from '../../core/events.ts'
 import type { Lease } from '../../core/lease.ts'
+import { realRuntime } from '../../runtime.ts'
 import { FileRecorder } from '../history.ts'
 import { machineNow, sleep } from './clock.ts'
 import { pick, randomOf } from './random.ts'
@@ -60,6 +61,8 @@ export type Came = 'written' | 'refused' | 'released' | (string & {})
 /** Who asked in vain asks again after this. */
 const AGAIN_MS = 20
 const WAIT_MS = 60_000
+/** How often a worker looks whether its event loop turns, and how late that may be before it says that it stood still. */
+const [TURNS_EVERY_MS, LATE_MS] = [50, 150]
 
 interface Visit {
   readonly inside: Promise<Hold<Lease>>
@@ -90,6 +93,7 @@ class Worker {
       random: randomOf(setup.seed, setup.process),
       late: [],
     }
+    this.#watchTurns(machineNow())
   }
 
   readonly acts: { readonly [A in keyof Acts]: (word: Parameters<Acts[A]>[0]) => unknown } = {
@@ -132,6 +136,16 @@ class Worker {
       this.left = true
       this.#actor.visits.end()
     },
+  }
+
+  /** Whatever kept it from turning, a busy machine too: nobody can be told anything in that time. */
+  #watchTurns(since: number): void {
+    realRuntime.after(TURNS_EVERY_MS, () => {
+      const now = machineNow()
+      if (now - since > TURNS_EVERY_MS + LATE_MS)
+        this.#witness.note({ kind: 'pause', until: now, asleep: false }, since)
+      if (!this.left) this.#watchTurns(now)
+    })
   }
 
   async #lane(lane: number): Promise<void> {
