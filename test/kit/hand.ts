@@ -70,13 +70,14 @@ export class Hand {
   /** Begin one round; resolves when it stands in the queue. */
   async waits(options: AcquireOptions = {}): Promise<void> {
     await this.begins(options)
-    const came = (): Promise<string | undefined> => this.worker.do(({ kept }) => kept.get('came') as string | undefined)
+    const instead = (): Promise<string | undefined> =>
+      this.worker.do(({ kept }) => (kept.has('go') ? 'it is inside' : (kept.get('came') as string | undefined)))
+    let came: string | undefined
     await eventually(
-      async () => (await this.#waiters()).includes(this.worker.pid) || (await came()) !== undefined,
+      async () => (await this.#waiters()).includes(this.worker.pid) || (came = await instead()) !== undefined,
       `${this.worker.name} in the queue`,
     )
-    const instead = await came()
-    if (instead !== undefined) throw new Error(`${this.worker.name} does not wait: ${instead}`)
+    if (came !== undefined) throw new Error(`${this.worker.name} does not wait: ${came}`)
   }
 
   /** Go on with the round that it has begun, and end it. */

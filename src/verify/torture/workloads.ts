@@ -101,13 +101,53 @@ const turns: Record<Workload, (actor: Actor) => Promise<void>> = {
 
   async once(actor) {
     const name = `${actor.prefix}once`
-    await actor.locks.once(name, { every: 20 }, async (lease) => {
-      // `once` releases what it has taken; here it is only looked at.
-      const lent = { ...borrowed(lease), fence: lease.fence }
-      const hold = await actor.witness.asks({ names: [name], waits: false, take: async () => lent, fences: onlyFence })
-      await section(actor, hold!, [[name, lease.fence]])
-    })
+    let finish = (): void => {}
+    const finished = new Promise<void>((resolve) => (finish = resolve))
+    let ran: Promise<void> | undefined
+    const take = (label: string): Promise<Lent | undefined> =>
+      new Promise((resolve, reject) => {
+        const job = (lease: Lease): Promise<void> => {
+          resolve(new Lent(lease))
+          return finished
+        }
+        ran = actor.locks
+          .once(name, { every: 20, label }, job)
+          .then(({ ran }) => void (ran || resolve(undefined)), reject)
+      })
+    const hold = await actor.witness.asks({ names: [name], waits: false, take, fences: onlyFence })
+    if (hold) await section(actor, hold, [[name, hold.lease.fence]])
+    finish()
+    await ran
   },
+}
+
+/** A lease that somebody else gives back. */
+class Lent implements WithFence {
+  readonly #lease: Lease
+
+  constructor(lease: Lease) {
+    this.#lease = lease
+  }
+
+  get fence(): bigint {
+    return this.#lease.fence
+  }
+
+  get signal(): AbortSignal {
+    return this.#lease.signal
+  }
+
+  get remainingMs(): number {
+    return this.#lease.remainingMs
+  }
+
+  assertHeld(): void {
+    this.#lease.assertHeld()
+  }
+
+  async release(): Promise<'released'> {
+    return 'released'
+  }
 }
 
 interface WithFence extends Watched {
@@ -116,15 +156,6 @@ interface WithFence extends Watched {
 
 function onlyFence({ fence }: { readonly fence: bigint }): readonly [bigint] {
   return [fence]
-}
-
-function borrowed(lease: Lease): Watched {
-  return {
-    signal: lease.signal,
-    remainingMs: lease.remainingMs,
-    assertHeld: () => lease.assertHeld(),
-    release: async () => 'released',
-  }
 }
 
 function askOne<L extends WithFence>(
