@@ -114,7 +114,7 @@ export class SentinelGroup {
     const sentinels: RedisServer[] = []
     for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port, password))
     const group = new SentinelGroup([primary, ...replicas], sentinels)
-    await group.#settled(primary.port)
+    await group.#settled()
     return group
   }
 
@@ -141,15 +141,17 @@ export class SentinelGroup {
       await server.start()
       await ask(server.port, 'REPLICAOF', '127.0.0.1', String(primary.port))
     }
-    await this.#settled(primary.port)
+    await this.#settled()
   }
 
   async end(): Promise<void> {
     await Promise.all([...this.#sentinels, ...this.#servers].map((server) => server.end()))
   }
 
-  async #settled(port: number): Promise<void> {
+  /** Whoever leads by now: on a busy machine a sentinel may have thought that somebody else is gone. */
+  async #settled(): Promise<void> {
     const told = async (): Promise<boolean> => {
+      const port = await this.#primaryPort()
       const views = await Promise.all(
         this.#sentinels.map(({ port: sentinel }) => ask(sentinel, 'SENTINEL', 'MASTER', 'main')),
       )
