@@ -169,5 +169,7 @@ export const etcd: Arena<EtcdPlace> = arenaOf('etcd', 'process', faults)
 export const observed: Arena<EtcdPlace> = arenaOf(
   'etcd-observed',
   'observed',
-  faults.filter(({ name }) => name !== 'leases-revoked').map(({ breaks: _, ...fault }) => fault),
+  faults
+    .filter(({ name }) => name !== 'leases-revoked')
+    .map(({ name, about, strike, felt }) => ({ name, about, strike, felt })),
 )

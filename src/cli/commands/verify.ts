@@ -7,6 +7,7 @@ import { verdictOf } from '../../verify/report/report.ts'
 import { arenaAt } from '../../verify/torture/arena.ts'
 import type { Ear } from '../../verify/torture/telling.ts'
 import { EXIT_CODES, conclusionOf, environmentOf, tellTo, writeReport } from '../../verify/torture/telling.ts'
+import { answers } from '../../verify/torture/trial.ts'
 import type { AnyArena } from '../../verify/torture/verify.ts'
 import { verify as runTrials } from '../../verify/torture/verify.ts'
 import type { Ending } from '../exit.ts'
@@ -25,8 +26,10 @@ const SEEDS = 2 ** 31
 export async function verify({ values, words }: Given<VerifyValues>): Promise<Ending> {
   if (words.length > 0)
     throw usageError('verify takes no name; say which coordinator with --url or HOLDFAST_URL, and which --fault')
-  const arena = arenaAt(values.url ?? process.env['HOLDFAST_URL'] ?? 'file:', values.ttl)
+  const url = values.url ?? process.env['HOLDFAST_URL'] ?? 'file:'
+  const arena = arenaAt(url, values.ttl)
   const faults = faultNames(arena, values.fault)
+  await answers(url)
   const seed = values.seed ?? Math.floor(Math.random() * SEEDS)
   const signals = new Signals()
   const startedAt = new Date().toISOString()

@@ -36,6 +36,9 @@ export interface CrewOptions {
   readonly seed: number
 }
 
+/** How it begins to say that somebody does not get on. */
+export const NEXT_TURNS = 'the next turns of '
+
 /** A worker, and its wire. */
 export class Hand {
   readonly worker: WorkerProcess
@@ -209,10 +212,7 @@ export class Crew {
     const before = await Promise.all(this.hands.map(async (hand) => [hand, await hand.does('turns')] as const))
     await Promise.all(
       before.map(([hand, turns]) =>
-        eventually(
-          async () => !hand.alive || (await hand.does('turns')) >= turns + more,
-          `the next turns of ${hand.name}`,
-        ),
+        eventually(async () => !hand.alive || (await hand.does('turns')) >= turns + more, `${NEXT_TURNS}${hand.name}`),
       ),
     )
   }

@@ -10,7 +10,7 @@ import { historyOf } from '../history.ts'
 import type { Figures, Trial } from '../report/report.ts'
 import { machineNow, until } from './clock.ts'
 import type { Line } from './crew.ts'
-import { Crew } from './crew.ts'
+import { Crew, NEXT_TURNS } from './crew.ts'
 import type { Fault } from './faults.ts'
 import { WorkerGone } from './process.ts'
 import { randomOf } from './random.ts'
@@ -168,7 +168,7 @@ async function recorded<P extends Place>(
     await crew.leaves()
     events.push(await residue(place.url, prefix))
   } catch (error) {
-    stopped = stoppedBy(error)
+    stopped = await stoppedBy(error, struck, place?.url)
   } finally {
     events.push({ kind: 'end', process: 'trial', at: machineNow() }, ...(crew?.events() ?? []))
     await crew?.end()
@@ -183,11 +183,30 @@ async function recorded<P extends Place>(
   }
 }
 
-/** A worker that ended, or could not go on, is a promise that was broken; whatever else went wrong is for us to mend. */
-function stoppedBy(error: unknown): Stopped {
+/**
+ * A worker that ended, or could not go on though the coordinator answers, is a promise that was broken; whatever else went wrong is
+ * for us to mend, or for whoever runs the coordinator.
+ */
+async function stoppedBy(error: unknown, struck: number, url: string | undefined): Promise<Stopped> {
   const { message } = error as Error
-  const broken = error instanceof WorkerGone || /^the next turns of /.test(message)
-  return { promise: broken ? 'broken' : 'unknown', text: message }
+  const suspicious = error instanceof WorkerGone || message.startsWith(NEXT_TURNS)
+  if (!suspicious || url === undefined) return { promise: 'unknown', text: message }
+  try {
+    await answers(url)
+  } catch (cause) {
+    return { promise: 'unknown', text: (cause as Error).message }
+  }
+  return { promise: struck > 0 || error instanceof WorkerGone ? 'broken' : 'unknown', text: message }
+}
+
+/** @throws what it rejects with when it cannot be used */
+export async function answers(url: string): Promise<void> {
+  const locks = connect(url)
+  try {
+    await locks.inspect('verify')
+  } finally {
+    await locks.close()
+  }
 }
 
 /** What is left of these names when everybody has let go, and the dead have been forgotten. */
