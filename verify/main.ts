@@ -7,6 +7,9 @@
  *   npm run verify -- --long --out proof               each fault by itself, 20 strikes; hours. What is in proof/ already is not
  *                                                      done again, so it can be ended and begun again
  *   npm run verify -- --list                           the faults of each
+ *   npm run verify -- --library redlock --fault cut-off,holder-frozen
+ *                                                      the same at another library, at one Redis server: whether two ever believe
+ *                                                      at once, and whether they are told
  *
  * Exit code 0: held. 1: violated. 2: proved nothing: a server did not start, or a fault was not felt.
  */
@@ -19,10 +22,18 @@ import { verdictOf } from '../src/verify/report/report.ts'
 import type { Ear } from '../src/verify/torture/telling.ts'
 import { EXIT_CODES, conclusionOf, environmentOf, tellTo, writeReport } from '../src/verify/torture/telling.ts'
 import type { Planned } from '../src/verify/torture/verify.ts'
-import { verify } from '../src/verify/torture/verify.ts'
+import type { AnyArena } from '../src/verify/torture/verify.ts'
+import { any, verify } from '../src/verify/torture/verify.ts'
+import { ensurePeers } from '../bench/lib/peers.ts'
 import { ARENAS } from './arenas/index.ts'
+import { redis } from './arenas/redis.ts'
+import { LIBRARIES } from './rivals/libraries.ts'
 
 const WORKER = resolve('dist/verify/torture/worker.js')
+/** Of source, like this one. */
+const RIVAL = resolve('verify/rivals/worker.ts')
+/** What can be said of a library without fences and without an order. */
+const CHECKED_IN_RIVALS = new Set(['exclusion', 'told-in-time'])
 
 const { values } = parseArgs({
   options: {
@@ -34,13 +45,17 @@ const { values } = parseArgs({
     long: { type: 'boolean', default: false },
     out: { type: 'string', default: 'verify-report' },
     list: { type: 'boolean', default: false },
+    library: { type: 'string' },
   },
 })
 
 class UsageError extends Error {}
 
 async function main(): Promise<number> {
-  const arenas = chosen('backend', values.backend, ARENAS)
+  const { library } = values
+  if (library !== undefined && !Object.hasOwn(LIBRARIES, library))
+    throw new UsageError(`there is no library ${library}; there are ${Object.keys(LIBRARIES).join(', ')}`)
+  const arenas = library === undefined ? chosen('backend', values.backend, ARENAS) : [rivalled(library)]
   if (values.list) return list(arenas)
   const faults = values.fault?.split(',') ?? []
   const known = new Set(arenas.flatMap((arena) => arena.faults.map(({ name }) => name)))
@@ -63,7 +78,9 @@ async function main(): Promise<number> {
     each: values.long,
     strikes: values.strikes === undefined ? (values.long ? 20 : 1) : numberOf('strikes', values.strikes),
     faults,
-    program: [process.execPath, WORKER],
+    ...(library === undefined
+      ? { program: [process.execPath, WORKER] }
+      : { program: [process.execPath, RIVAL, library], checkers: CHECKED_IN_RIVALS }),
     signal: ending.signal,
     now,
     keep: ({ coordinator, fault }, events) =>
@@ -90,6 +107,12 @@ async function main(): Promise<number> {
   writeReport(page, report)
   console.log(`${conclusionOf(trials)}\nthe report is in ${page}`)
   return ending.signal.aborted ? 130 : EXIT_CODES[verdictOf(trials)]
+}
+
+/** The arena of one Redis server, for another library. */
+function rivalled(library: string): AnyArena {
+  ensurePeers((text) => console.error(text))
+  return any({ ...redis, name: library, workloads: ['exclusive'] })
 }
 
 /** What was done before, a file for each coordinator and fault. What was not held is done again. */

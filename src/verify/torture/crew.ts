@@ -14,7 +14,7 @@ import type { Random } from './random.ts'
 import { pick } from './random.ts'
 import { Registers } from './registers.ts'
 import type { Way, Wire } from './wire.ts'
-import type { Acts, Came, Setup } from './worker.ts'
+import type { Acts, Came, Setup } from './player.ts'
 import type { Workload } from './workloads.ts'
 
 /** How a worker finds the coordinator. */

@@ -11,7 +11,7 @@ import type { Crew, Hand } from './crew.ts'
 import { diedInside, diedWaiting, struckAmidst, wasLost, wasPaused, wasRefused } from './felt.ts'
 import type { Random } from './random.ts'
 import { pick } from './random.ts'
-import type { Came } from './worker.ts'
+import type { Came } from './player.ts'
 import { exclusiveNames } from './workloads.ts'
 
 /** What a fault finds. `place` is the coordinator's, for those who know it. */

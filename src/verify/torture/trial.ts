@@ -51,6 +51,8 @@ export interface TrialOptions {
   readonly signal?: AbortSignal | undefined
   readonly progress?: ((strikes: number) => void) | undefined
   readonly now: () => Date
+  /** Only these checkers have a say; all of them, if it is left out. */
+  readonly checkers?: ReadonlySet<string> | undefined
   /** Is given all that happened, where a trial did not hold. */
   readonly keep?: ((trial: Trial, events: readonly Event[]) => void) | undefined
 }
@@ -81,7 +83,9 @@ export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, o
   const from = machineNow()
   const { events, guarded, strikes, lostUpdates, stopped } = await recorded(arena, fault, options)
   const history = historyOf(events)
-  const violations = check(history, { ...BOUNDS, guarded })
+  const violations = check(history, { ...BOUNDS, guarded }).filter(
+    ({ checker }) => options.checkers?.has(checker) ?? true,
+  )
   const isOverlap = ({ checker }: Violation): boolean => EXCLUSION.has(checker)
   const overlaps = violations.filter(isOverlap).length
   const broken = fault.breaks === undefined ? violations : violations.filter((each) => !isOverlap(each))

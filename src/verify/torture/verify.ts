@@ -6,7 +6,7 @@ import { pick } from './random.ts'
 import type { Arena, Place, TrialOptions } from './trial.ts'
 import { trial } from './trial.ts'
 
-export interface VerifyOptions extends Pick<TrialOptions, 'seed' | 'program' | 'signal' | 'now' | 'keep'> {
+export interface VerifyOptions extends Pick<TrialOptions, 'seed' | 'program' | 'signal' | 'now' | 'keep' | 'checkers'> {
   /** For all trials together, about; each fault strikes once at least. */
   readonly minutes: number
   /** Each fault by itself, in place of all of them mixed. */

@@ -19,9 +19,12 @@ import { EXCLUSIVE } from './witness.ts'
 export const WORKLOADS = ['exclusive', 'several', 'readers-writers', 'permits', 'election', 'once'] as const
 export type Workload = (typeof WORKLOADS)[number]
 
+/** What takes locks: this library, or another one that can do as much of it as its workloads ask for. */
+export type Locking = Pick<Locks, 'acquire' | 'rw' | 'semaphore' | 'election' | 'once' | 'close'>
+
 /** Who has turns. */
 export interface Actor {
-  readonly locks: Locks
+  readonly locks: Locking
   readonly witness: Witness
   readonly visits: Visits
   /** Before each name. */
