@@ -46,7 +46,8 @@ export class Browser {
 
   constructor() {
     this.#folder = mkdtempSync(join(tmpdir(), 'holdfast-browser-'))
-    const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--hide-scrollbars']
+    const quiet = ['--disable-background-networking', '--disable-component-update', '--no-first-run']
+    const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', ...quiet]
     this.#process = spawn(
       PROGRAM,
       [...flags, '--remote-debugging-pipe', `--user-data-dir=${this.#folder}`, 'about:blank'],
