@@ -54,6 +54,8 @@ export interface Trial {
   /** What the fault takes away that the promise rests on, in words; `undefined`: nothing, so all must hold. */
   readonly breaks?: string | undefined
   readonly seed: number
+  /** What to type to carry it out again. */
+  readonly again?: string | undefined
   readonly startedAt: string
   readonly seconds: number
   readonly verdict: Verdict
