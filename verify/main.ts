@@ -83,6 +83,8 @@ async function main(): Promise<number> {
       : { program: [process.execPath, RIVAL, library], checkers: CHECKED_IN_RIVALS }),
     signal: ending.signal,
     now,
+    again: ({ coordinator, fault, seed }) =>
+      `npm run verify -- ${library === undefined ? `--backend ${coordinator}` : `--library ${library}`} --fault ${fault} --seed ${seed}`,
     keep: ({ coordinator, fault }, events) =>
       writeFileSync(
         join(values.out, `${coordinator}.${fault}.ndjson`),

@@ -2,7 +2,7 @@
 import { isatty } from 'node:tty'
 import { fileURLToPath } from 'node:url'
 import { clean, didYouMean } from '../../core/text.ts'
-import type { Report } from '../../verify/report/report.ts'
+import type { Report, Trial } from '../../verify/report/report.ts'
 import { verdictOf } from '../../verify/report/report.ts'
 import { arenaAt } from '../../verify/torture/arena.ts'
 import type { Ear } from '../../verify/torture/telling.ts'
@@ -39,7 +39,16 @@ export async function verify({ values, words }: Given<VerifyValues>): Promise<En
   const program = [process.execPath, fileURLToPath(new URL(WORKER, import.meta.url))]
   const now = (): Date => new Date()
   ear.now('starting')
-  const trials = await runTrials([arena], { ...options, program, signal: signals.interruption, now, tell: tellTo(ear) })
+  const again = ({ fault, seed }: Pick<Trial, 'fault' | 'seed'>): string =>
+    `holdfast verify --fault ${fault} --seed ${seed}`
+  const trials = await runTrials([arena], {
+    ...options,
+    program,
+    signal: signals.interruption,
+    now,
+    again,
+    tell: tellTo(ear),
+  })
   ear.now('')
   const command = `holdfast verify --seed ${seed}`
   const report: Report = { command, startedAt, environment: environmentOf(version()), trials }

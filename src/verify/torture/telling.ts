@@ -1,8 +1,10 @@
 /** What a verification tells: a line for each trial as it ends, what is going on meanwhile, a verdict, and a report. */
 import { writeFileSync } from 'node:fs'
 import { availableParallelism, arch, release, type } from 'node:os'
+import { pageOf } from '../report/page.ts'
 import type { Environment, Report, Trial, Verdict } from '../report/report.ts'
 import { verdictOf } from '../report/report.ts'
+import { counted } from '../report/words.ts'
 import type { Planned, VerifyOptions } from './verify.ts'
 
 /** Where it is told. */
@@ -32,7 +34,7 @@ export function tellTo(ear: Ear): VerifyOptions['tell'] {
   }
 }
 
-function linesOf({ coordinator, fault, verdict, why, figures, violations, seed }: Trial): string[] {
+function linesOf({ coordinator, fault, verdict, why, figures, violations, again }: Trial): string[] {
   const { strikes, operations, overlaps, refused } = figures
   const about = [
     counted(strikes, 'strike'),
@@ -45,7 +47,12 @@ function linesOf({ coordinator, fault, verdict, why, figures, violations, seed }
   if (verdict === 'proved nothing') return [first, `    ${why}`]
   const shown = violations.slice(0, MOST_SHOWN).map(({ checker, text }) => `    ${checker}: ${text}`)
   const more = violations.length - shown.length
-  return [first, ...shown, ...(more > 0 ? [`    and ${more} more`] : []), `    again: --fault ${fault} --seed ${seed}`]
+  return [
+    first,
+    ...shown,
+    ...(more > 0 ? [`    and ${more} more`] : []),
+    ...(again === undefined ? [] : [`    again: ${again}`]),
+  ]
 }
 
 /** In a sentence. */
@@ -76,9 +83,5 @@ export function environmentOf(holdfast: string, servers: Environment['servers'] 
 
 /** The page of a report, into a file. @throws what the file system says */
 export function writeReport(path: string, report: Report): void {
-  writeFileSync(path, JSON.stringify(report))
-}
-
-function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`
+  writeFileSync(path, pageOf(report))
 }

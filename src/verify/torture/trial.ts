@@ -7,6 +7,7 @@ import type { CheckOptions } from '../checkers/index.ts'
 import { check } from '../checkers/index.ts'
 import type { Event, History, Violation } from '../history.ts'
 import { historyOf } from '../history.ts'
+import { excerptOf, momentOf } from '../report/excerpt.ts'
 import type { Figures, Trial } from '../report/report.ts'
 import { machineNow, until } from './clock.ts'
 import type { Line } from './crew.ts'
@@ -51,6 +52,8 @@ export interface TrialOptions {
   readonly signal?: AbortSignal | undefined
   readonly progress?: ((strikes: number) => void) | undefined
   readonly now: () => Date
+  /** What to type to have it again. */
+  readonly again?: ((trial: Pick<Trial, 'coordinator' | 'fault' | 'seed'>) => string) | undefined
   /** Only these checkers have a say; all of them, if it is left out. */
   readonly checkers?: ReadonlySet<string> | undefined
   /** Is given all that happened, where a trial did not hold. */
@@ -86,6 +89,7 @@ export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, o
   const violations = check(history, { ...BOUNDS, guarded }).filter(
     ({ checker }) => options.checkers?.has(checker) ?? true,
   )
+  const moment = momentOf(history, violations)
   const isOverlap = ({ checker }: Violation): boolean => EXCLUSION.has(checker)
   const overlaps = violations.filter(isOverlap).length
   const broken = fault.breaks === undefined ? violations : violations.filter((each) => !isOverlap(each))
@@ -96,11 +100,13 @@ export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, o
     fault: fault.name,
     ...(fault.breaks === undefined ? {} : { breaks: fault.breaks }),
     seed: options.seed,
+    again: options.again?.({ coordinator: arena.name, fault: fault.name, seed: options.seed }),
     startedAt: startedAt.toISOString(),
     seconds: Math.round((machineNow() - from) / 1000),
     ...verdict(fault, history, figures, broken, stopped),
     figures,
     violations: broken.map(({ checker, text }) => ({ checker, text })),
+    excerpt: moment && excerptOf(events, { ...moment, registers: guarded }),
   }
   if (ended.verdict !== 'held') options.keep?.(ended, events)
   return ended

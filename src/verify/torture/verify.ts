@@ -6,7 +6,10 @@ import { pick } from './random.ts'
 import type { Arena, Place, TrialOptions } from './trial.ts'
 import { trial } from './trial.ts'
 
-export interface VerifyOptions extends Pick<TrialOptions, 'seed' | 'program' | 'signal' | 'now' | 'keep' | 'checkers'> {
+export interface VerifyOptions extends Pick<
+  TrialOptions,
+  'seed' | 'program' | 'signal' | 'now' | 'keep' | 'checkers' | 'again'
+> {
   /** For all trials together, about; each fault strikes once at least. */
   readonly minutes: number
   /** Each fault by itself, in place of all of them mixed. */
@@ -47,6 +50,8 @@ export function any<P extends Place>(arena: Arena<P>): AnyArena {
   return { name: arena.name, faults, plans: (options) => plansOf(arena, faults, options) }
 }
 
+/** All at random, one after the other: those that break nothing, and the others. */
+const MIXED: readonly [string, string] = ['mixed', 'mixed-broken']
 /** Of a trial, beside its faults: starting, warming up, resting, looking for what is left. */
 const BESIDE_SECONDS = 8
 
@@ -67,16 +72,16 @@ export async function verify(arenas: readonly AnyArena[], options: VerifyOptions
 }
 
 function faultsOf<P extends Place>({ faults, wired }: Arena<P>): readonly Fault<P>[] {
-  return [...FAULTS, ...faults].filter((fault) => wired || fault.wired !== true)
+  const all: readonly Fault<P>[] = [...FAULTS, ...faults].filter((fault) => wired || fault.wired !== true)
+  const kept = all.filter(({ breaks }) => breaks === undefined)
+  const broken = all.filter(({ breaks }) => breaks !== undefined)
+  return [...all, ...mixed(MIXED[0], kept), ...mixed(MIXED[1], broken)]
 }
 
 function plansOf<P extends Place>(arena: Arena<P>, all: readonly Fault<P>[], options: VerifyOptions): Plan[] {
   const { each, faults, tell, minutes: _minutes, done: _done, ...rest } = options
-  const wanted = faults.length === 0 ? all : all.filter(({ name }) => faults.includes(name))
-  const kept = wanted.filter(({ breaks }) => breaks === undefined)
-  const broken = wanted.filter(({ breaks }) => breaks !== undefined)
-  const one = each || faults.length > 0
-  const chosen = one ? wanted : [...mixed('mixed', kept), ...mixed('mixed-broken', broken)]
+  const isMixed = ({ name }: Fault<P>): boolean => MIXED.includes(name)
+  const chosen = all.filter((fault) => (faults.length > 0 ? faults.includes(fault.name) : isMixed(fault) !== each))
   return chosen.map((fault) => {
     const planned = { coordinator: arena.name, fault: fault.name }
     const progress = (struck: number): void => tell.struck(planned, struck)
