@@ -1,5 +1,7 @@
 /** Before the tests that need servers: the servers, and what makes certificates for them. Where one is missing it is installed, or it is said what to install. */
 import { spawnSync } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 /** A program, and the Debian package that brings it. */
 const SERVERS = {
@@ -22,7 +24,9 @@ function runs(program: string): boolean {
   return spawnSync(program, ['--version']).error === undefined
 }
 
+/** One at a time: tests are run by two processes, and each of them looks whether the servers are there. */
 function apt(...args: string[]): boolean {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  return spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0
+  const words = [join(tmpdir(), 'holdfast-apt.lock'), 'apt-get', ...args]
+  return spawnSync('flock', words, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0
 }
