@@ -1,5 +1,6 @@
 /** Forgets which node and which attempt is which, so that states that differ in nothing else are one. */
-import type { Field, Layout } from './layout.ts'
+import type { Field } from '../fields.ts'
+import type { Layout } from './layout.ts'
 import { IDLE } from './layout.ts'
 
 /** Gives the canonical form of states: attempts in the order of their words, nodes in that of theirs, and the least of all these. */
