@@ -49,6 +49,12 @@ const overlooked: [what: string, most: number, names: string[]][] = [
     12,
     ['conditional', 'no-raise', 'unconditional', 'unanswered', 'by-join', 'wiped', 'exclusion'],
   ],
+  // Two ways to name two processes, and more to name the files.
+  [
+    'which process is which, and which file was made first',
+    Infinity,
+    ['one-log', 'void-counts', 'in-place', 'renames'],
+  ],
   [
     'which try is which, and what is under way to those that are over',
     Infinity,
