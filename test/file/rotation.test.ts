@@ -314,7 +314,7 @@ const steps = fc.array(
     { weight: 2, arbitrary: fc.record({ log: fc.nat(2), say: fc.constant([]) }) },
     { weight: 2, arbitrary: fc.record({ pass: fc.constantFrom(1, 40, 400, 3000) }) },
   ),
-  { minLength: 1, maxLength: 80 },
+  { minLength: 1, maxLength: 80, size: 'max' },
 )
 
 test(
