@@ -1,4 +1,4 @@
-import {
+import fs, {
   appendFileSync,
   linkSync,
   mkdtempSync,
@@ -9,6 +9,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -128,6 +129,29 @@ test('who was stopped between its look and its making of a segment does not fork
   // And it is cleared away with the next one.
   others.exchange([['seal']])
   expect(segments(here.directory)).toEqual([5, 6])
+})
+
+test('who was stopped between its look and its opening of a segment does not hold in one that was made again', () => {
+  using here = place()
+  const others = here.open('others')
+  const path = (number: number): string => join(here.directory, `log.${number}`)
+  others.exchange([join_('a', '1')])
+  others.exchange([['leave', { name: 'a', id: '1' }, 0]])
+  others.exchange([['seal']])
+  const second = readFileSync(path(2))
+  // 1. It looks, finds that the second one is the highest, and is stopped.
+  afterNextLook(() => {
+    // 2. Others hold, and go on until the second one is removed.
+    others.exchange([join_('a', '2')])
+    for (let n = 2; n < 4; n += 1) others.exchange([['seal']])
+    expect(segments(here.directory)).toEqual([3, 4])
+    // 3. One that was stopped before it made the second one goes on, and makes it again.
+    writeFileSync(path(2), second)
+  })
+  // 4. It goes on, and opens it.
+  const newcomer = here.open('newcomer')
+  expect(newcomer.exchange([join_('a', '3')])).toMatchObject([{ state: 'waiting', ahead: 1 }])
+  expect(stateOf(newcomer)).toEqual((others.sync(), stateOf(others)))
 })
 
 test('who goes on from a store that was removed makes nothing in the fresh one', () => {
@@ -290,7 +314,7 @@ const steps = fc.array(
     { weight: 2, arbitrary: fc.record({ log: fc.nat(2), say: fc.constant([]) }) },
     { weight: 2, arbitrary: fc.record({ pass: fc.constantFrom(1, 40, 400, 3000) }) },
   ),
-  { minLength: 1, maxLength: 80 },
+  { minLength: 1, maxLength: 80, size: 'max' },
 )
 
 test(
@@ -417,6 +441,23 @@ test('who seals a segment that another has just sealed leaves the next one alone
   expect(segments(here.directory)).toEqual([1, 2])
   expect(stateOf(one)).toEqual(stateOf(other))
 })
+
+/** Do this when somebody has just listed a directory: between that call of the kernel and its next one. */
+function afterNextLook(work: () => void): void {
+  const { readdirSync } = fs
+  const restored = (): void => {
+    fs.readdirSync = readdirSync
+    syncBuiltinESMExports()
+  }
+  const looking = (...args: Parameters<typeof readdirSync>): ReturnType<typeof readdirSync> => {
+    const found = readdirSync(...args)
+    restored()
+    work()
+    return found
+  }
+  fs.readdirSync = looking as typeof readdirSync
+  syncBuiltinESMExports()
+}
 
 /** What it answers, or the error that it throws. */
 function attempt(work: () => unknown): unknown {

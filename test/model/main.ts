@@ -1,18 +1,17 @@
 /**
- * Search the model of the quorum, and compare with what is known of each variant.
+ * Search the models, and compare with what is known of each variant.
  *
- *   npm run model                       every variant (see variants.ts); progress on stderr
- *   npm run model -- NAME...            these, each violation with its shortest trace
+ *   npm run model                       every variant of every model (see models.ts); progress on stderr
+ *   npm run model -- NAME...            these models or variants; of variants, each violation with its shortest trace
  *   npm run model -- --quick            without those that take long
  *
- * Exit code 0: each search was complete and found what variants.ts says. 1: otherwise.
+ * Exit code 0: each search was complete and found what its variant says. 1: otherwise.
  */
 import { parseArgs } from 'node:util'
-import { quorum } from './quorum.ts'
+import { models } from './models.ts'
 import type { Found } from './search.ts'
 import { search } from './search.ts'
-import type { Variant } from './variants.ts'
-import { variants } from './variants.ts'
+import type { Variant } from './variant.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -23,34 +22,40 @@ const { values, positionals } = parseArgs({
 })
 
 function main(): boolean {
-  const unknown = positionals.find((name) => !variants.some((variant) => variant.name === name))
+  const names = new Set(models.flatMap(({ name, variants }) => [name, ...variants.map((variant) => variant.name)]))
+  const unknown = positionals.find((name) => !names.has(name))
   if (unknown !== undefined)
-    throw new Error(`there is no variant ${unknown}; there are ${variants.map(({ name }) => name).join(', ')}`)
-  const wanted = variants.filter(({ name, long = false }) =>
-    positionals.length === 0 ? !(values.quick && long) : positionals.includes(name),
-  )
-  console.log('| variant | shows that | nodes | attempts | found | states | depth | seconds |')
-  console.log('|---|---|---:|---:|---|---:|---:|---:|')
-  const surprises = wanted.filter((variant) => !asExpected(variant, searched(variant)))
-  for (const { name } of surprises) console.log(`${name}: NOT what variants.ts says`)
+    throw new Error(`there is no model and no variant ${unknown}; there are ${[...names].join(', ')}`)
+  const surprises: string[] = []
+  for (const { name, variants } of models) {
+    const whole = positionals.length === 0 || positionals.includes(name)
+    const wanted = variants.filter((variant) =>
+      whole ? !(values.quick && variant.long) : positionals.includes(variant.name),
+    )
+    if (wanted.length === 0) continue
+    console.log(`\n${name}\n`)
+    console.log('| variant | shows that | of | found | states | depth | seconds |')
+    console.log('|---|---|---|---|---:|---:|---:|')
+    for (const variant of wanted) if (!asExpected(variant, searched(variant))) surprises.push(variant.name)
+  }
+  for (const name of surprises) console.log(`${name}: NOT what it says`)
   return surprises.length === 0
 }
 
 function searched(variant: Variant): Found {
   const startedAt = performance.now()
   const secondsSince = (): string => ((performance.now() - startedAt) / 1000).toFixed(1)
-  const found = search(quorum(variant.rules), {
+  const found = search(variant.model(), {
     statesMax: Number(values['states-max']),
     progress: (depth, states) => {
       if (variant.long) console.error(`${variant.name}: depth ${depth}, ${states} states, ${secondsSince()} s`)
     },
   })
-  const { nodes, attempts } = variant.rules
   console.log(
-    `| ${variant.name} | ${variant.shows} | ${nodes} | ${attempts} | ${verdict(found)} ` +
-      `| ${found.states.toLocaleString('en')} | ${found.depth} | ${secondsSince()} |`,
+    `| ${variant.name} | ${variant.shows} | ${variant.size} | ${verdict(found)} | ` +
+      `${found.states.toLocaleString('en')} | ${found.depth} | ${secondsSince()} |`,
   )
-  if (found.violation && positionals.length > 0) console.log(`\n${found.violation.trace.join('\n')}\n`)
+  if (found.violation && positionals.includes(variant.name)) console.log(`\n${found.violation.trace.join('\n')}\n`)
   return found
 }
 

@@ -18,6 +18,18 @@ export interface Model {
   canonical(state: Int32Array): void
   /** One step in words, between the state before and the one after it. */
   describe(step: number, before: Int32Array, after: Int32Array): string
+  /** Of a model in which somebody waits for something. */
+  readonly waiting?: Waiting
+}
+
+/**
+ * Nobody may wait in vain: from every state, steps that need no luck lead to one in which nobody waits. Luck is a message
+ * that arrives although nothing should depend on it; bad luck, one that is lost, or a process that dies.
+ */
+export interface Waiting {
+  /** Whether somebody waits in this state. */
+  somebody(state: Int32Array): boolean
+  needsNoLuck(step: number): boolean
 }
 
 export interface Found {
@@ -48,11 +60,13 @@ export function search(model: Model, { statesMax = Infinity, progress }: Limits 
   let at = 0
   let violation: { broken: string; state: Int32Array } | undefined
   const state = new Int32Array(model.words)
-  const visit = (_: number, broken: string | undefined): void => {
+  const visit = (step: number, broken: string | undefined): void => {
     model.canonical(model.next)
-    known.add(model.next, at)
+    const number = known.add(model.next, at)
+    if (model.waiting?.needsNoLuck(step)) ways!.add(number)
     if (broken !== undefined) violation ??= { broken, state: model.next.slice() }
   }
+  const ways = model.waiting && new Ways()
   for (let levelEnd = known.count; at < known.count; at += 1) {
     if (at === levelEnd) {
       depth += 1
@@ -71,8 +85,20 @@ export function search(model: Model, { statesMax = Infinity, progress }: Limits 
       }
     }
     if (known.count > statesMax) return { complete: false, states: known.count, depth }
+    ways?.end()
   }
-  return { complete: true, states: known.count, depth }
+  const vain = ways?.leadingNowhere((number) => {
+    known.read(number, state)
+    return !model.waiting!.somebody(state)
+  })
+  if (vain === undefined) return { complete: true, states: known.count, depth }
+  const trace = retold(model, known.wayTo(vain))
+  return {
+    complete: true,
+    states: known.count,
+    depth: trace.length,
+    violation: { broken: 'somebody waits in vain', trace },
+  }
 }
 
 /** The steps between canonical states, told with names that stay the same from the first step to the last. */
@@ -113,12 +139,12 @@ class States {
     for (let word = 0; word < this.#words; word += 1) into[word] = this.#all[start + word]!
   }
 
-  /** Adds a state unless it is there. */
-  add(state: Int32Array, from: number): void {
+  /** Adds a state unless it is there. Its number. */
+  add(state: Int32Array, from: number): number {
     const mask = this.#table.length - 1
     let slot = hash(state, 0, this.#words) & mask
     for (let entry = this.#table[slot]!; entry !== 0; entry = this.#table[slot]!) {
-      if (this.#is(entry - 1, state)) return
+      if (this.#is(entry - 1, state)) return entry - 1
       slot = (slot + 1) & mask
     }
     if (this.count === this.#from.length) this.#grow()
@@ -127,6 +153,7 @@ class States {
     this.count += 1
     this.#table[slot] = this.count
     if (this.count * 2 > this.#table.length) this.#rehash()
+    return this.count - 1
   }
 
   /** The states from the first one to this one. */
@@ -163,6 +190,51 @@ class States {
       table[slot] = number + 1
     }
     this.#table = table
+  }
+}
+
+/** From each state, which others some of its steps lead to. */
+class Ways {
+  #to = new Int32Array(4096)
+  #length = 0
+  /** Where the ways from each state end in `#to`. */
+  readonly #ends: number[] = []
+
+  /** From the state whose turn it is. */
+  add(number: number): void {
+    if (this.#length === this.#to.length) {
+      const to = new Int32Array(2 * this.#length)
+      to.set(this.#to)
+      this.#to = to
+    }
+    this.#to[this.#length] = number
+    this.#length += 1
+  }
+
+  /** It is the turn of the next state. */
+  end(): void {
+    this.#ends.push(this.#length)
+  }
+
+  /** The first state from which no way leads to one that is `good`. */
+  leadingNowhere(good: (number: number) => boolean): number | undefined {
+    const reaches = Uint8Array.from(this.#ends, (_, number) => (good(number) ? 1 : 0))
+    // Most ways lead to states of higher numbers, so few rounds are enough.
+    for (let changed = true; changed;) {
+      changed = false
+      for (let number = reaches.length - 1; number >= 0; number -= 1) {
+        if (reaches[number] !== 0 || !this.#anyFrom(number, (to) => reaches[to] !== 0)) continue
+        reaches[number] = 1
+        changed = true
+      }
+    }
+    const nowhere = reaches.indexOf(0)
+    return nowhere === -1 ? undefined : nowhere
+  }
+
+  #anyFrom(number: number, is: (to: number) => boolean): boolean {
+    for (let at = this.#ends[number - 1] ?? 0; at < this.#ends[number]!; at += 1) if (is(this.#to[at]!)) return true
+    return false
   }
 }
 

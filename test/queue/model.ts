@@ -102,6 +102,15 @@ export class Model {
     return this.#standing(row, now)
   }
 
+  /** Of entries under names of their own. */
+  joinAll(entries: readonly Entry[], now: Moment): Standing[] | undefined {
+    for (const entry of entries) {
+      this.#prune(entry.name, now)
+      if (!this.#wouldHold(entry)) return undefined
+    }
+    return entries.map((entry) => this.join(entry, now))
+  }
+
   renew(claim: Claim, ttlMs: number, now: Moment): Renewal {
     this.#prune(claim.name, now)
     if (this.#errs('a renewal brings back what lapsed') || this.#errs('a renewal brings back what left'))
@@ -115,6 +124,14 @@ export class Model {
     row.until = this.#errs('a renewal shortens') ? until : Math.max(row.until, until)
     if (this.#errs('renewals add up')) row.until += granted
     return this.#standing(row, now)
+  }
+
+  renewAll(name: string, fences: readonly number[], ttlMs: number, now: Moment): Renewal[] {
+    this.#prune(name, now)
+    return fences.map((fence) => {
+      const row = this.#queue(name).find((each) => each.fence === fence && !each.lingering)
+      return row ? this.renew(row, ttlMs, now) : { state: 'lost' }
+    })
   }
 
   leave(claim: Claim, now: Moment, lingerMs = 0): boolean {
@@ -183,6 +200,19 @@ export class Model {
     return this.#queue(name).map(({ id }) => id)
   }
 
+  /** The fences of those who hold `name` and of those who wait for it, as the last verb about it has left them. */
+  standing(name: string): { readonly holders: number[]; readonly waiters: number[] } {
+    const rows = this.#queue(name)
+    return {
+      holders: rows.filter((row) => this.#holds(row)).map(({ fence }) => fence),
+      waiters: rows.filter((row) => !this.#holds(row)).map(({ fence }) => fence),
+    }
+  }
+
+  fenceOf(claim: Claim): number | undefined {
+    return this.#find(claim)?.fence
+  }
+
   /** Those who live and stand in the queue of `name`, in order. */
   #queue(name: string): Row[] {
     return this.#rows.filter((row) => row.name === name && !row.dead)
@@ -195,6 +225,14 @@ export class Model {
     const skips = this.#errs('whoever fits holds') || (this.#errs('a try overtakes waiters') && !row.wait)
     const before = rows.slice(0, rows.indexOf(row)).filter((each) => !skips || each.heldAt !== undefined)
     return before.reduce((sum, { weight }) => sum + weight, row.weight) <= row.capacity
+  }
+
+  #wouldHold(entry: Entry): boolean {
+    const known = this.#find(entry)
+    if (known) return this.#holds(known)
+    const rows = this.#queue(entry.name)
+    const weight = rows.reduce((sum, row) => sum + row.weight, entry.weight)
+    return weight <= entry.capacity && rows.every(({ capacity }) => capacity === entry.capacity)
   }
 
   #grant(now: Moment): void {

@@ -217,7 +217,12 @@ export class Log {
     if (this.#segment.number !== number + 1) this.#events.skipped()
   }
 
-  /** Open the highest segment, whichever that is. */
+  /**
+   * Open the highest segment, whichever that is, and make sure that it still is: what was opened may have been made again by
+   * somebody who was late. 1. We look, and are stopped;  2. others go on, and remove what we saw;  3. one who was stopped
+   * before it made that one makes it now;  4. we open it, and would be alone in it. As long as it is the highest, it was
+   * never removed.
+   */
   #open(): Segment {
     for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const number = this.#highest()
@@ -228,6 +233,10 @@ export class Log {
       const segment = this.#openSegment(number)
       // Somebody has moved on between the look and the opening.
       if (!segment) continue
+      if (this.#highest() !== number) {
+        closeSync(segment.fd)
+        continue
+      }
       const state = this.#head(segment)
       if (!state) continue
       this.#replica = new Replica(state)

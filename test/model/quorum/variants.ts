@@ -1,23 +1,14 @@
-/** The construction as it is, and what it would be without one of its parts; each with what a search of it finds. */
+/** The fence of a quorum as it is, and what it would be without one of its parts. */
+import type { Variant } from '../variant.ts'
+import { quorum } from './quorum.ts'
 import type { Quarantine, Rules } from './rules.ts'
-
-export interface Variant {
-  readonly name: string
-  /** A sentence that the search bears out. */
-  readonly shows: string
-  readonly rules: Rules
-  /** All states, none of which breaks anything; or what breaks, and after how many steps at the soonest. */
-  readonly finds: { readonly states: number } | { readonly broken: string; readonly steps: number }
-  /** Takes more than a few seconds: for `npm run model`. */
-  readonly long?: boolean
-}
 
 const three: Rules = { nodes: 3, attempts: 2, raise: 'owned' }
 const quarantine: Quarantine = { waits: 'leases', reads: 2, readsFrom: 'wait-over', sameLife: true, admissions: 1 }
 const wiped: Rules = { ...three, wipes: 1 }
 const quarantined: Rules = { ...wiped, quarantine }
 
-export const variants: readonly Variant[] = [
+const known: readonly (Omit<Variant, 'size' | 'model'> & { readonly rules: Rules })[] = [
   {
     name: 'conditional',
     shows: 'fences are unique and grow when a raise needs the entry whose answer was counted',
@@ -278,3 +269,9 @@ export const variants: readonly Variant[] = [
     long: true,
   },
 ]
+
+export const quorumVariants: readonly Variant[] = known.map(({ rules, ...variant }) => ({
+  ...variant,
+  size: `${rules.nodes} nodes, ${rules.attempts} attempts`,
+  model: () => quorum(rules),
+}))

@@ -1,5 +1,7 @@
 /** Forgets which node and which attempt is which, so that states that differ in nothing else are one. */
-import type { Field, Layout } from './layout.ts'
+import type { Field } from '../fields.ts'
+import type { Layout } from './layout.ts'
+import { permutations } from '../permutations.ts'
 import { IDLE } from './layout.ts'
 
 /** Gives the canonical form of states: attempts in the order of their words, nodes in that of theirs, and the least of all these. */
@@ -65,10 +67,4 @@ export function canonicalFor({ words, nodes, attempts, node }: Layout): (state: 
 
 function moved(field: readonly Field[], into: number, place: number, word: number, was: number): number {
   return field[place]!.put(into, field[was]!.of(word))
-}
-
-/** All orders of these, the given one first. */
-function permutations(all: readonly number[]): number[][] {
-  if (all.length < 2) return [[...all]]
-  return all.flatMap((first) => permutations(all.filter((one) => one !== first)).map((others) => [first, ...others]))
 }

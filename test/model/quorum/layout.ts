@@ -1,30 +1,7 @@
 /** Where everything stands in a state: a word for each node, a word for each attempt, and one for the rest. */
+import type { Field } from '../fields.ts'
+import { fieldsOfWord } from '../fields.ts'
 import type { Rules } from './rules.ts'
-
-/** A few bits of a word. */
-export class Field {
-  readonly #at: number
-  readonly #mask: number
-
-  constructor(at: number, bits: number) {
-    this.#at = at
-    this.#mask = (1 << bits) - 1
-  }
-
-  /** A field without bits is always 0. */
-  get used(): boolean {
-    return this.#mask !== 0
-  }
-
-  of(word: number): number {
-    return (word >>> this.#at) & this.#mask
-  }
-
-  put(word: number, value: number): number {
-    if (value > this.#mask) throw new RangeError(`${value} is more than a field of the state has room for`)
-    return (word & ~(this.#mask << this.#at)) | (value << this.#at)
-  }
-}
 
 // The phases of an attempt.
 export const IDLE = 0
@@ -116,15 +93,5 @@ export function layoutOf(rules: Rules): Layout {
     },
     attempt: { phase: attempt(3), value: attempt(4), late: attempt(1) },
     rest: { wipesLeft: rest(2), maximum: perAdmission(() => rest(4)) },
-  }
-}
-
-/** Hands out the bits of one word, from the lowest on. */
-function fieldsOfWord(): (bits: number) => Field {
-  let at = 0
-  return (bits) => {
-    at += bits
-    if (at > 32) throw new RangeError('these rules need more than 32 bits for a word of the state')
-    return new Field(at - bits, bits)
   }
 }

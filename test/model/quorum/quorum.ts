@@ -13,7 +13,8 @@
  * might never have arrived), an answer that is read and not counted, a beginning before the first request is carried out
  * (a later one must exceed more fences), and, unless a rule looks at it, giving up (standing still does as well).
  */
-import type { Field } from './layout.ts'
+import type { Field } from '../fields.ts'
+import type { Model } from '../search.ts'
 import {
   BOTH_SENT,
   FORMER_BLANK,
@@ -37,7 +38,6 @@ import {
 } from './layout.ts'
 import { canonicalFor } from './names.ts'
 import type { Rules } from './rules.ts'
-import type { Model } from './search.ts'
 import {
   ADMIT,
   DECIDE,
