@@ -3,7 +3,7 @@ import { configDefaults, defineConfig } from 'vitest/config'
 // `unit` shares one process per worker between files: quick, so a test leaves nothing behind.
 // `processes` starts processes of its own, from dist/, one file after the other; so does `servers`, after it, with servers.
 const processTests = 'test/**/*.proc.test.ts'
-const serverTests = ['conformance', 'etcd', 'guards', 'redis', 'redlock'].map(
+const serverTests = ['conformance', 'etcd', 'guards', 'proof', 'redis', 'redlock'].map(
   (folder) => `test/${folder}/**/*.proc.test.ts`,
 )
 

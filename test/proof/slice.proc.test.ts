@@ -1,0 +1,56 @@
+/** A short slice of `npm run verify`, at servers of its own. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { MATRIX } from '../kit/effort.ts'
+
+vi.setConfig({ testTimeout: 900_000 })
+
+/** An older Node runs TypeScript only when told to. */
+const types = process.features.typescript ? [] : ['--experimental-strip-types']
+
+interface Ended {
+  readonly code?: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+async function verify(...words: string[]): Promise<Ended> {
+  const running = promisify(execFile)(process.execPath, ['--no-warnings', ...types, 'verify/main.ts', ...words])
+  return running.catch((error: unknown) => error as Ended)
+}
+
+function directory(): string {
+  const out = mkdtempSync(join(tmpdir(), 'holdfast-proof-'))
+  onTestFinished(() => rmSync(out, { recursive: true, force: true }))
+  return out
+}
+
+const always = 'redis,redlock,etcd'
+const all = 'file,redis,sentinel,cluster,redlock,etcd,etcd-observed'
+
+test('faults at random, those that break what exclusion rests on apart: it held, and the report says so', async () => {
+  const out = directory()
+  const backends = MATRIX ? all : always
+  const words = ['--backend', backends, '--minutes', MATRIX ? '4' : '0.5', '--strikes', '2', '--out', out]
+  const { code = 0, stdout, stderr } = await verify(...words)
+  expect(stdout + stderr).toMatch(/\nheld: nothing that is promised was broken/)
+  expect(code).toBe(0)
+  expect(readFileSync(join(out, 'report.html'), 'utf8')).toContain('The lock held.')
+})
+
+test('what was done before is not done again, and what does not exist is not asked for', async () => {
+  const out = directory()
+  const words = ['--long', '--backend', 'redis', '--fault', 'scripts-flushed', '--strikes', '1', '--out', out]
+  const first = await verify(...words)
+  expect(first.stdout).toMatch(/^held {12}redis, scripts-flushed: \d/)
+  const kept = readFileSync(join(out, 'redis.scripts-flushed.json'), 'utf8')
+  const second = await verify(...words)
+  expect(second.stdout).toBe(first.stdout)
+  expect(readFileSync(join(out, 'redis.scripts-flushed.json'), 'utf8')).toBe(kept)
+  expect(await verify('--backend', 'redis', '--fault', 'nope')).toMatchObject({ code: 64 })
+  expect(await verify('--backend', 'nowhere')).toMatchObject({ code: 64, stderr: expect.stringContaining('etcd') })
+})
