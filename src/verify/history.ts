@@ -455,8 +455,9 @@ function addBeliefs(beliefs: Belief[], hold: Hold, granted: Granted, end: number
   for (const change of changes(hold)) {
     if (change.at >= end) break
     if (change.kind === 'deadline') {
-      // Whoever renews after the deadline has passed was without the lease in between.
-      if (change.at > until) cut(change.at)
+      // Whoever renews after the deadline has passed was without the lease in between. A deadline that is moved into the
+      // past ends the belief now: until now its holder did not know.
+      if (change.at > until || change.until < change.at) cut(change.at)
       until = change.until
     } else {
       cut(change.at)

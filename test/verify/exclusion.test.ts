@@ -59,6 +59,12 @@ test('a renewal makes a hold longer, and one after the deadline leaves a gap', (
   expect(exclusion(renewed(9).hold('b', 2, [0, 31, 40]).history())).toEqual([])
 })
 
+test('a deadline that is moved into the past does not undo what was believed until then', () => {
+  const moved = () => story().hold('a', 1, [0, 0], { until: 10 }).at(8, 'a', { kind: 'deadline', hold: 'a', until: 3 })
+  expect(exclusion(moved().hold('b', 2, [0, 7, 20]).history())).toHaveLength(1)
+  expect(exclusion(moved().hold('b', 2, [0, 8, 20]).history())).toEqual([])
+})
+
 test('readers share, a writer does not', () => {
   const readers = story().hold('a', 1, [0, 0, 10], { mode: 'shared' }).hold('b', 2, [0, 5, 15], { mode: 'shared' })
   expect(readersWriters(readers.history())).toEqual([])
