@@ -32,6 +32,14 @@ test('exclusive grants come in the order of their fences, although both were ask
   expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
 })
 
+test('of two grants at one instant the first in the history is the first, whoever asked first', () => {
+  const first = (s: Story) => s.at(0, 'a', { kind: 'ask', hold: 'a', name: 'n', waits: true })
+  expect(fenceOrder(first(story()).hold('b', 4, [1, 5, 5]).hold('a', 5, [5, 5, 6]).history())).toEqual([])
+  expect(texts(fenceOrder(first(story()).hold('b', 5, [1, 5, 5]).hold('a', 4, [5, 5, 6]).history()))).toEqual([
+    '"n": a was granted after b, with a smaller fence',
+  ])
+})
+
 test('a grant that is over when its user gets it has no place in that order', () => {
   const late = story().hold('a', 5, [0, 3, 4]).hold('b', 4, [1, 5, 6], { until: 5 })
   expect(fenceOrder(late.history())).toEqual([])
