@@ -324,7 +324,7 @@ export function parseEvents(text: string, source = 'history'): Event[] {
 export function historyOf(events: readonly Event[]): History {
   const holds = new Map<string, MutableHold>()
   const crashes = new Map<string, Crash>()
-  const pauses = new Map<string, Pause[]>()
+  const paused: Pause[] = []
   const evictions = new Map<string, Evicted>()
   const forgettings: Forgotten[] = []
   for (const event of events) {
@@ -357,7 +357,7 @@ export function historyOf(events: readonly Event[]): History {
         crashes.set(event.process, event)
         break
       case 'pause':
-        pauses.set(event.process, [...(pauses.get(event.process) ?? []), event])
+        paused.push(event)
         break
       case 'evicted':
         if (!evictions.has(entryKey(event))) evictions.set(entryKey(event), event)
@@ -386,6 +386,7 @@ export function historyOf(events: readonly Event[]): History {
     const evictedAt = evictions.size === 0 ? undefined : evictions.get(entryKey(hold.granted))?.at
     addBeliefs(beliefs, hold, hold.granted, Math.min(endOf(hold), crashedAt, evictedAt ?? Infinity))
   }
+  const pauses = byName(paused, ({ process }) => process)
   return { events, holds, crashes, pauses, evictions, forgettings, beliefs, endedAt: events.at(-1)?.at ?? 0 }
 }
 

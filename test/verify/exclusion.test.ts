@@ -3,8 +3,6 @@ import { expect, test } from 'vitest'
 import { exclusion } from '../../src/verify/checkers/exclusion.ts'
 import { permits } from '../../src/verify/checkers/permits.ts'
 import { readersWriters } from '../../src/verify/checkers/readers-writers.ts'
-import type { History } from '../../src/verify/history.ts'
-import { historyOf } from '../../src/verify/history.ts'
 import type { Story } from './story.ts'
 import { story, texts } from './story.ts'
 
@@ -153,30 +151,4 @@ test('each sweep objects just when at some instant too many hold', () => {
     }),
     { numRuns: 5000 },
   )
-})
-
-test('a million holds are judged within seconds', { timeout: 60_000 }, () => {
-  const events = Array.from({ length: 1_000_000 }, (_, index) => hold(index)).flat()
-  const startedAt = performance.now()
-  const history: History = historyOf(events)
-  expect(exclusion(history)).toEqual([])
-  expect(readersWriters(history)).toEqual([])
-  expect(performance.now() - startedAt).toBeLessThan(30_000)
-
-  function hold(index: number) {
-    const about = { process: 'p', hold: String(index) }
-    const shape = { mode: 'exclusive', weight: 1, capacity: 1, ttlMs: 50 } as const
-    return [
-      {
-        ...about,
-        ...shape,
-        kind: 'granted',
-        at: index,
-        name: `n${index % 100}`,
-        fence: index,
-        until: index + 50,
-      } as const,
-      { ...about, kind: 'released', at: index + 0.5 } as const,
-    ]
-  }
 })
