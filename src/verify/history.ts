@@ -411,11 +411,10 @@ export function entryKey({ name, fence }: { readonly name: string; readonly fenc
   return `${fence} ${name}`
 }
 
-export function byName<T>(items: Iterable<T>, nameOf: (item: T) => string | undefined): Map<string, T[]> {
+export function byName<T>(items: Iterable<T>, nameOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>()
   for (const item of items) {
     const name = nameOf(item)
-    if (name === undefined) continue
     const group = groups.get(name)
     if (group) group.push(item)
     else groups.set(name, [item])

@@ -73,6 +73,12 @@ test('readers share, a writer does not', () => {
   expect(readersWriters(writer.history())).toHaveLength(1)
 })
 
+test('permits are none of the business of readers and writers', () => {
+  const both = story().hold('a', 1, [0, 0, 10]).hold('b', 2, [0, 5, 15], { mode: 'permits' })
+  expect(readersWriters(both.history())).toEqual([])
+  expect(readersWriters(both.hold('c', 3, [0, 6, 7], { mode: 'shared' }).history())).toHaveLength(1)
+})
+
 test('a writer that downgrades lets readers in, and not earlier', () => {
   const downgraded = story()
     .hold('a', 1, [0, 0, 20])

@@ -52,8 +52,7 @@ function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, ob
     if (at > limit) break
     // A pause that covers the limit moves it behind the pause, where the next one may cover it. A sleep makes all timers
     // late, also those that would fire soon after it.
-    if (asleep && until + options.afterSleepMs > deadline) limit = Math.max(limit, until + options.afterSleepMs)
-    else if (until > deadline) limit = Math.max(limit, until + options.turnMs)
+    limit = Math.max(limit, until + (asleep ? options.afterSleepMs : options.turnMs))
   }
   if (told <= limit || history.endedAt <= limit) return
   object(
@@ -80,7 +79,7 @@ function cameBack(hold: Hold, object: Object): void {
 
 /** A deadline that is more than a ttl behind the end of its entry was given by an answer that came after that end. */
 function renewedGone(hold: Hold, left: Event | undefined, options: ToldOptions, object: Object): void {
-  const ttlMs = hold.granted?.ttlMs
+  const { ttlMs } = hold.granted!
   const limit = left && ttlMs !== undefined && left.at + ttlMs * CLOCKS_DIFFER + options.turnMs
   const renewed = limit && hold.deadlines.find(({ until }) => until > limit)
   if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${left.at}`, left, renewed)
