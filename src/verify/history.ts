@@ -365,17 +365,8 @@ export function historyOf(events: readonly Event[]): History {
       case 'forgotten':
         forgettings.push(event)
         break
-      case 'access':
-      case 'fault':
-      case 'healed':
-      case 'entered':
-      case 'holds':
-      case 'waits':
-      case 'lightened':
-      case 'lingers':
-      case 'left':
-      case 'residue':
-      case 'end':
+      default:
+        // What the others say belongs to no hold.
         break
     }
   }
@@ -453,7 +444,6 @@ function addBeliefs(beliefs: Belief[], hold: Hold, granted: Granted, end: number
     from = Math.max(from, at)
   }
   for (const change of changes(hold)) {
-    if (change.at >= end) break
     if (change.kind === 'deadline') {
       // Whoever renews after the deadline has passed was without the lease in between. A deadline that is moved into the
       // past ends the belief now: until now its holder did not know.

@@ -20,6 +20,7 @@ test('what several processes recorded is read as one list in the order of time',
   b!.note('b', { kind: 'crash' })
   a!.close()
   b!.close()
+  expect(() => b!.note('b', { kind: 'crash' })).toThrow('EBADF')
   appendFileSync(paths[0]!, '{"at":3,"proc')
   expect(readEvents(paths)).toEqual([
     { at: 0, process: 'a', kind: 'ask', hold: 'a', name: 'n', waits: true },
@@ -29,7 +30,12 @@ test('what several processes recorded is read as one list in the order of time',
 })
 
 test('a broken line in the middle is an error with its place', () => {
-  expect(() => parseEvents('{"at":1}\nnonsense\n{"at":2}\n', 'worker.ndjson')).toThrow('worker.ndjson:2 is no event')
+  const broken = `{"at":1}\n${'x'.repeat(100)}\n{"at":2}\n`
+  const message = `:2 is no event: ${'x'.repeat(80)}`
+  const cause = expect.any(SyntaxError) as unknown
+  expect(() => parseEvents(broken, 'worker.ndjson')).toThrow(expect.objectContaining({ cause }))
+  expect(() => parseEvents(broken, 'worker.ndjson')).toThrow(new SyntaxError(`worker.ndjson${message}`))
+  expect(() => parseEvents(broken)).toThrow(new SyntaxError(`history${message}`))
 })
 
 test('beliefs follow deadlines, downgrades and the end of the process', () => {
@@ -90,7 +96,8 @@ test('the evidence of holds is what a reader wants to see of them, in the order 
   const history = story()
     .hold('a', 1, [0, 4, 9])
     .at(5, 'a', { kind: 'deadline', hold: 'a', until: 20 })
-    .at(6, 'a', { kind: 'deadline', hold: 'a', until: 21 })
+    .at(5, 'a', { kind: 'deadline', hold: 'a', until: 21 })
+    .at(6, 'a', { kind: 'deadline', hold: 'a', until: 22 })
     .at(7, 'a', { kind: 'reshaped', hold: 'a', mode: 'shared', weight: 1 })
     .at(8, 'a', { kind: 'checked', hold: 'a' })
     .at(1, 'b', { kind: 'ask', hold: 'b', name: 'n', waits: true })
@@ -142,5 +149,14 @@ test('a belief lasts to the instant at which it ends; what comes from then on ch
 })
 
 test('an empty history is a history', () => {
-  expect(historyOf([])).toMatchObject({ endedAt: 0, beliefs: [] })
+  expect(historyOf([])).toEqual({
+    events: [],
+    holds: new Map(),
+    crashes: new Map(),
+    pauses: new Map(),
+    evictions: new Map(),
+    forgettings: [],
+    beliefs: [],
+    endedAt: 0,
+  })
 })
