@@ -273,6 +273,28 @@ test('a guarded register refuses an old holder, reads included', () => {
   expect(r.lostUpdates()).toBe(0)
 })
 
+test('a register records who did what, from which version, and whether it was let in', () => {
+  const r = register()
+  r.write('a', 2, 0)
+  r.read('b', 1, 'shared')
+  const about = { kind: 'access', process: 'p', register: 'r' }
+  expect(r.recorder.events).toEqual([
+    {
+      ...about,
+      at: 0,
+      hold: 'a',
+      fence: 2,
+      mode: 'exclusive',
+      does: 'write',
+      accepted: true,
+      version: 0,
+      puts: 1,
+      base: 0,
+    },
+    { ...about, at: 0, hold: 'b', fence: 1, mode: 'shared', does: 'read', accepted: false, version: 1 },
+  ])
+})
+
 test('a guarded register lets an older reader in beside a newer one, but not behind a writer', () => {
   const r = register()
   expect(r.read('b', 2, 'shared').accepted).toBe(true)
