@@ -63,7 +63,7 @@ test('a refusal says who holds, if that is known, and what the capacity is, if t
   const table = tableOf(entry('1', { ...heavy, info: 'me' }), entry('2', { name: 'b', ...heavy }))
   const refused = { state: 'refused', retryAfterMs: 100 } as const
   expect(table.join(entry('3', { wait: false }), at(0))).toEqual({ ...refused, reason: 'held', holder: 'me' })
-  expect(table.join(entry('4', { name: 'b', wait: false }), at(0))).toEqual({ ...refused, reason: 'held' })
+  expect(table.join(entry('4', { name: 'b', wait: false }), at(0))).toStrictEqual({ ...refused, reason: 'held' })
   const other = table.join(entry('5', { capacity: 3 }), at(0))
   expect(other).toEqual({ ...refused, reason: 'capacity', capacity: 2, holder: 'me' })
 })
