@@ -35,6 +35,8 @@ async function healed(most: number, ...nodes: (readonly Memory[] | undefined)[])
 test('a node that has waited is taken back with the largest fence that enough of the others know', async () => {
   expect(await healed(2, [waiting('a')], [sure('b', 7n)], [sure('c', 9n)])).toEqual([['a', 9n]])
   expect(await healed(2, [waiting('a')], [sure('b', 9n)], [sure('c', 7n)])).toEqual([['a', 9n]])
+  // What it knows itself it need not be told.
+  expect(await healed(2, [waiting('a', 99n)], [sure('b', 7n)], [sure('c', 9n)])).toEqual([['a', 9n]])
   // Three of the other four are enough, where three decide.
   const others = [[sure('b', 7n)], [sure('c', 9n)], [sure('d', 8n)]]
   expect(await healed(3, [waiting('a')], ...others, undefined)).toEqual([['a', 9n]])
