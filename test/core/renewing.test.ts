@@ -93,7 +93,11 @@ test('a charge is renewed when it is due, and hears its answer with the time of 
   pass(5)
   await call!.answer([held])
   expect(heard()).toEqual([['1', 'held', 30]])
+  // Whoever was answered has no time limit any more.
+  pass(30)
+  ring()
   expect(call!.signal?.aborted).toBe(false)
+  expect(heard()).toEqual([])
 })
 
 test('whatever has lived through half of its interval goes along, those of one ttl in one request', () => {

@@ -225,6 +225,19 @@ test('what must reach a node reaches it also when it owes answers, and is not wa
   expect(heard).toEqual({ decision: `only 0 yes; 1: ${owes}; 2: ${owes}` })
 })
 
+test('one that was not waited for does not fail a second time when time is up', async () => {
+  const { start, answer, lapse } = setUp()
+  start({ decide: majority })
+  await settled()
+  await answer('0', 'yes')
+  await lapse()
+  const heard = start({ decide: majority, insist: true })
+  await settled()
+  await lapse()
+  const owes = 'it still owes an earlier answer'
+  expect(heard).toEqual({ decision: `only 1: ${owes}; 2: ${owes}; 0: it did not answer within ${TIMEOUT_MS} ms` })
+})
+
 test('a time limit that passes after the decision only notes who owes an answer', async () => {
   const { start, members, answer, pass, ring, standing, alive } = setUp()
   start({ decide: majority })
