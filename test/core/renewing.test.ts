@@ -119,6 +119,16 @@ test('whatever has lived through half of its interval goes along, those of one t
   expect(calls().map(({ ids }) => ids)).toEqual([['young']])
 })
 
+test('nobody is renewed early because another one has ended', () => {
+  const { charge, calls, heard, pass, ring } = setUp()
+  charge('1', { renewMs: Infinity, endsMs: 50 })
+  charge('2', { renewMs: 60 })
+  pass(50)
+  ring()
+  expect(heard()).toEqual([['1', 'ended']])
+  expect(calls()).toEqual([])
+})
+
 test('a backend that renews one by one is asked one by one', () => {
   const { charge, calls, pass, ring } = setUp({ together: false })
   charge('1')

@@ -14,6 +14,7 @@ test('an entry is shown when a majority shows it, for as long as a majority will
   expect(merged(shown.slice(1), 2)).toEqual([queue('a', 7n, 10)])
   expect(merged(shown.slice(2), 2)).toEqual([])
   expect(merged([], 2)).toEqual([])
+  expect(merged([[queue('a')]], 1)).toEqual([])
 })
 
 test('of several entries of a name the one that most show is shown, in whatever order they come', () => {
