@@ -416,7 +416,7 @@ function standing(
 }
 
 function refused(reason: Refused['reason'], queue: Queue, nowMs: number): Refused {
-  const holder = queue.seats[0]?.info
+  const holder = queue.seats[0]!.info
   return {
     state: 'refused',
     reason,

@@ -18,5 +18,6 @@ export function merged(shown: readonly (readonly QueueView[])[], most: number): 
 function holderOf(entries: readonly EntryView[], most: number): EntryView | undefined {
   const showing = (fence: bigint): EntryView[] => entries.filter((each) => each.fence === fence)
   const [same = []] = entries.map(({ fence }) => showing(fence)).sort((a, b) => b.length - a.length)
-  return same.length < most ? undefined : same.sort((a, b) => b.ttlMs - a.ttlMs)[most - 1]
+  // Where fewer than a majority show it, nothing stands at that place.
+  return same.sort((a, b) => b.ttlMs - a.ttlMs)[most - 1]
 }

@@ -325,7 +325,7 @@ export function parseEvents(text: string, source = 'history'): Event[] {
 export function historyOf(events: readonly Event[]): History {
   const holds = new Map<string, MutableHold>()
   const crashes = new Map<string, Crash>()
-  const pauses = new Map<string, Pause[]>()
+  const paused: Pause[] = []
   const evictions = new Map<string, Evicted>()
   const forgettings: Forgotten[] = []
   for (const event of events) {
@@ -358,7 +358,7 @@ export function historyOf(events: readonly Event[]): History {
         crashes.set(event.process, event)
         break
       case 'pause':
-        pauses.set(event.process, [...(pauses.get(event.process) ?? []), event])
+        paused.push(event)
         break
       case 'evicted':
         if (!evictions.has(entryKey(event))) evictions.set(entryKey(event), event)
@@ -366,17 +366,8 @@ export function historyOf(events: readonly Event[]): History {
       case 'forgotten':
         forgettings.push(event)
         break
-      case 'access':
-      case 'fault':
-      case 'healed':
-      case 'entered':
-      case 'holds':
-      case 'waits':
-      case 'lightened':
-      case 'lingers':
-      case 'left':
-      case 'residue':
-      case 'end':
+      default:
+        // What the others say belongs to no hold.
         break
     }
   }
@@ -387,6 +378,7 @@ export function historyOf(events: readonly Event[]): History {
     const evictedAt = evictions.size === 0 ? undefined : evictions.get(entryKey(hold.granted))?.at
     addBeliefs(beliefs, hold, hold.granted, Math.min(endOf(hold), crashedAt, evictedAt ?? Infinity))
   }
+  const pauses = byName(paused, ({ process }) => process)
   return { events, holds, crashes, pauses, evictions, forgettings, beliefs, endedAt: events.at(-1)?.at ?? 0 }
 }
 
@@ -411,11 +403,10 @@ export function entryKey({ name, fence }: { readonly name: string; readonly fenc
   return `${fence} ${name}`
 }
 
-export function byName<T>(items: Iterable<T>, nameOf: (item: T) => string | undefined): Map<string, T[]> {
+export function byName<T>(items: Iterable<T>, nameOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>()
   for (const item of items) {
     const name = nameOf(item)
-    if (name === undefined) continue
     const group = groups.get(name)
     if (group) group.push(item)
     else groups.set(name, [item])
@@ -454,10 +445,10 @@ function addBeliefs(beliefs: Belief[], hold: Hold, granted: Granted, end: number
     from = Math.max(from, at)
   }
   for (const change of changes(hold)) {
-    if (change.at >= end) break
     if (change.kind === 'deadline') {
-      // Whoever renews after the deadline has passed was without the lease in between.
-      if (change.at > until) cut(change.at)
+      // Whoever renews after the deadline has passed was without the lease in between. A deadline that is moved into the
+      // past ends the belief now: until now its holder did not know.
+      if (change.at > until || change.until < change.at) cut(change.at)
       until = change.until
     } else {
       cut(change.at)

@@ -40,6 +40,26 @@ test('whatever the clocks do, elapsed time never goes back and is never less tha
   )
 })
 
+test('the wall clock counts when it jumps ahead by more than it is ever slewed, from the first reading on', () => {
+  const { time, runtime } = setUp()
+  time.block(5000)
+  const clock = new ElapsedClock(runtime)
+  let leaps = 0
+  clock.onLeap(() => (leaps += 1))
+  const from = runtime.monotonicMs()
+  const added = (jumpMs: number): number => {
+    runtime.jumpWall(jumpMs)
+    return clock.now() - from
+  }
+  expect(added(100)).toBe(100)
+  expect(added(10)).toBe(100)
+  expect(added(1)).toBe(111)
+  expect(added(-5000)).toBe(111)
+  expect(added(0)).toBe(111)
+  expect(added(20)).toBe(131)
+  expect(leaps).toBe(3)
+})
+
 test('appointments are kept in their order, whatever was made and cancelled before', async () => {
   const { time, agenda, from } = setUp()
   const kept: number[] = []

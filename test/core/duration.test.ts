@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { describe as shown, parseDuration } from '../../src/core/duration.ts'
+import { ArgumentTypeError } from '../../src/core/errors.ts'
 
 test.each([
   [0, 0],
@@ -39,6 +40,11 @@ test.each([
   expect(read).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }))
 })
 
+test.each(['x30', '30x', '3 0', ''])('what is no number at all is not explained as one: %j', (text) => {
+  const message = `ttl is '${text}'; a duration is a number with a unit: '250ms', '30s', '5m', '1h'`
+  expect(() => parseDuration(text, 'ttl')).toThrow(new ArgumentTypeError(message))
+})
+
 test('every number with a unit is read as that number times that unit', () => {
   const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
   const numbers = fc.oneof(
@@ -65,11 +71,12 @@ test('whatever is given, it is a duration of 0 or more, or an error with a code'
 })
 
 test('a value in a message is short, and does not show what it holds', () => {
-  expect([shown('a'), shown('x'.repeat(99)), shown([1]), shown({ secret: 1 }), shown(true)]).toEqual([
+  expect([shown('a'), shown('x'.repeat(40)), shown('x'.repeat(41)), shown([1]), shown({ secret: 1 })]).toEqual([
     "'a'",
-    'text of 99 characters',
+    `'${'x'.repeat(40)}'`,
+    'text of 41 characters',
     'an array',
     'a object',
-    'true',
   ])
+  expect([shown(true), shown(5), shown(undefined), shown(null)]).toEqual(['true', '5', 'undefined', 'null'])
 })

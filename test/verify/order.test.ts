@@ -32,6 +32,14 @@ test('exclusive grants come in the order of their fences, although both were ask
   expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
 })
 
+test('of two grants at one instant the first in the history is the first, whoever asked first', () => {
+  const first = (s: Story) => s.at(0, 'a', { kind: 'ask', hold: 'a', name: 'n', waits: true })
+  expect(fenceOrder(first(story()).hold('b', 4, [1, 5, 5]).hold('a', 5, [5, 5, 6]).history())).toEqual([])
+  expect(texts(fenceOrder(first(story()).hold('b', 5, [1, 5, 5]).hold('a', 4, [5, 5, 6]).history()))).toEqual([
+    '"n": a was granted after b, with a smaller fence',
+  ])
+})
+
 test('a grant that is over when its user gets it has no place in that order', () => {
   const late = story().hold('a', 5, [0, 3, 4]).hold('b', 4, [1, 5, 6], { until: 5 })
   expect(fenceOrder(late.history())).toEqual([])
@@ -46,11 +54,28 @@ test("a grant that was on its way when its entry was evicted is in nobody's orde
 })
 
 test('nor has one that was on its way when the coordinator forgot; one that asked later has', () => {
-  const forgets = (s: Story) => s.at(2, 'c', { kind: 'forgotten', name: 'n', until: 2.5 })
-  const late = forgets(story().hold('a', 5, [0, 3, 4])).hold('b', 4, [1, 5, 6])
-  expect(fenceOrder(late.history())).toEqual([])
+  const forgets = (s: Story, at = 2, name = 'n') => s.at(at, 'c', { kind: 'forgotten', name, until: at + 0.5 })
+  const late = (s: Story) => texts(fenceOrder(s.hold('a', 5, [1, 3, 4]).hold('b', 4, [1, 5, 6]).history()))
+  const outOfOrder = ['"n": b was granted after a, with a smaller fence']
+  expect(late(forgets(story()))).toEqual([])
+  expect(late(forgets(story(), 2, 'other'))).toEqual(outOfOrder)
+  // What is forgotten after the grant excuses nothing, and neither does what was forgotten before the ask.
+  expect(late(forgets(story(), 5))).toEqual([])
+  expect(late(forgets(story(), 5.1))).toEqual(outOfOrder)
+  expect(late(forgets(story(), 0.5))).toEqual([])
+  expect(late(forgets(story(), 0.4))).toEqual(outOfOrder)
   const bad = forgets(story()).hold('a', 5, [2.6, 3, 4]).hold('b', 4, [2.7, 5, 6])
-  expect(texts(fenceOrder(bad.history()))).toEqual(['"n": b was granted after a, with a smaller fence'])
+  expect(texts(fenceOrder(bad.history()))).toEqual(outOfOrder)
+})
+
+test('one whose ask was not recorded may have asked at any time', () => {
+  const granted = { kind: 'granted', name: 'n', mode: 'exclusive', weight: 1, capacity: 1 } as const
+  const told = () =>
+    story()
+      .at(3, 'a', { ...granted, hold: 'a', fence: 5, until: 4 })
+      .at(5, 'b', { ...granted, hold: 'b', fence: 4, until: 6 })
+  expect(fenceOrder(told().history())).toHaveLength(1)
+  expect(fenceOrder(told().at(2, 'c', { kind: 'forgotten', name: 'n', until: 2 }).history())).toEqual([])
 })
 
 const entered = (s: Story, at: number, fence: number, weight = 2, capacity = 2) =>
@@ -110,6 +135,10 @@ test('more than the capacity is found', () => {
   holds(entered(s, 0, 1), 0, 1)
   holds(entered(s, 1, 2), 1, 2)
   expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 2 holds, but 4 of 2 are taken'])
+})
+
+test('a ticket that is heavier than the capacity holds alone', () => {
+  expect(fifoOrder(holds(entered(story(), 0, 1, 3), 0, 1).history())).toEqual([])
 })
 
 test('a holder that became lighter makes room', () => {

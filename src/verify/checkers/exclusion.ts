@@ -11,10 +11,10 @@ import { byName, evidence } from '../history.ts'
 export function exclusion(history: History): Violation[] {
   const violations: Violation[] = []
   const exclusive = history.beliefs.filter(({ mode }) => mode === 'exclusive')
-  for (const [name, beliefs] of byName(exclusive, ({ hold }) => hold.granted?.name)) {
+  for (const [name, beliefs] of byName(exclusive, ({ hold }) => hold.granted!.name)) {
     let longest: Belief | undefined
     for (const belief of beliefs.sort((a, b) => a.from - b.from)) {
-      if (longest && belief.from < longest.until && belief.hold !== longest.hold) {
+      if (longest && belief.from < longest.until) {
         violations.push({
           checker: 'exclusion',
           text: `"${name}": ${longest.hold.id} believed until ${longest.until}, and ${belief.hold.id} from ${belief.from}`,

@@ -15,11 +15,9 @@ interface Known extends Hold {
 
 export function fenceOrder(history: History): Violation[] {
   const violations: Violation[] = []
-  const granted = [...history.holds.values()].filter((hold): hold is Known => hold.granted !== undefined)
-  for (const [name, holds] of byName(granted, (hold) => hold.granted.name)) {
+  for (const [name, byGrant] of byName(grantsOf(history), (hold) => hold.granted.name)) {
     const object = (text: string, one: Known, other: Known): void =>
       void violations.push({ checker: 'fence-order', text: `"${name}": ${text}`, events: evidence(one, other) })
-    const byGrant = holds.sort((a, b) => a.granted.at - b.granted.at)
     unique(byGrant, object)
     afterGrant(byGrant, object)
     inGrantOrder(
@@ -30,6 +28,14 @@ export function fenceOrder(history: History): Violation[] {
     )
   }
   return violations
+}
+
+/** In the order of the history: of two grants at one instant, the holder of the first may have released before the second. */
+function grantsOf({ events, holds }: History): Known[] {
+  return events.flatMap((event) => {
+    const hold = event.kind === 'granted' ? holds.get(event.hold) : undefined
+    return hold?.granted === event ? (hold as Known) : []
+  })
 }
 
 type Object = (text: string, one: Known, other: Known) => void

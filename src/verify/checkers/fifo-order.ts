@@ -10,8 +10,10 @@ import type { Event, History, Violation } from '../history.ts'
 import { byName } from '../history.ts'
 
 interface Line {
-  /** In ticket order, which is the order of entering unless something is wrong. */
-  readonly waiting: Map<number, { readonly event: Event; readonly weight: number }>
+  readonly waiting: Map<number, Entered>
+  /** Tickets in the order of entering, and how many at the front do not wait any more. Many have stood in a long queue. */
+  readonly entered: number[]
+  passed: number
   readonly holding: Map<number, number>
   readonly seen: Set<number>
   capacity: number
@@ -19,6 +21,7 @@ interface Line {
   lastTicket: number
 }
 
+type Entered = Extract<Event, { kind: 'entered' }>
 type OfQueue = Extract<Event, { kind: 'entered' | 'holds' | 'waits' | 'lightened' | 'left' }>
 
 const KINDS = new Set<string>(['entered', 'holds', 'waits', 'lightened', 'left'] satisfies OfQueue['kind'][])
@@ -29,6 +32,8 @@ export function fifoOrder(history: History): Violation[] {
   for (const [name, events] of byName(log, (event) => event.name)) {
     const line: Line = {
       waiting: new Map(),
+      entered: [],
+      passed: 0,
       holding: new Map(),
       seen: new Set(),
       capacity: 0,
@@ -57,7 +62,8 @@ function apply(line: Line, event: OfQueue, object: Object): void {
       line.seen.add(fence)
       line.lastTicket = Math.max(line.lastTicket, fence)
       line.capacity = event.capacity
-      line.waiting.set(fence, { event, weight: event.weight })
+      line.waiting.set(fence, event)
+      line.entered.push(fence)
       break
     case 'holds': {
       const seat = line.waiting.get(fence)
@@ -68,10 +74,9 @@ function apply(line: Line, event: OfQueue, object: Object): void {
       line.waiting.delete(fence)
       line.holding.set(fence, seat.weight)
       line.heldWeight += seat.weight
-      // The first in the map entered first, and tickets are drawn in that order, which is checked above.
-      const first = firstOf(line.waiting)
-      if (first && first[0] < fence)
-        object(`ticket ${fence} holds before ${first[0]}, which waits`, first[1].event, event)
+      // Whoever entered first has the smallest ticket, which is checked above.
+      const first = firstWaiting(line)
+      if (first && first.fence < fence) object(`ticket ${fence} holds before ${first.fence}, which waits`, first, event)
       if (line.heldWeight > line.capacity && line.holding.size > 1)
         object(`ticket ${fence} holds, but ${line.heldWeight} of ${line.capacity} are taken`, event)
       break
@@ -96,12 +101,15 @@ function apply(line: Line, event: OfQueue, object: Object): void {
 }
 
 function idle(line: Line, event: Event, object: Object): void {
-  const first = firstOf(line.waiting)
-  if (first && line.heldWeight + first[1].weight <= line.capacity)
-    object(`ticket ${first[0]} waits at ${event.at}, though it fits`, first[1].event, event)
+  const first = firstWaiting(line)
+  if (first && line.heldWeight + first.weight <= line.capacity)
+    object(`ticket ${first.fence} waits at ${event.at}, though it fits`, first, event)
 }
 
-function firstOf<K, V>(map: ReadonlyMap<K, V>): [K, V] | undefined {
-  for (const entry of map) return entry
+function firstWaiting(line: Line): Entered | undefined {
+  for (; line.passed < line.entered.length; line.passed += 1) {
+    const first = line.waiting.get(line.entered[line.passed]!)
+    if (first) return first
+  }
   return undefined
 }

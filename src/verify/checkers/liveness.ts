@@ -53,7 +53,6 @@ function entries(history: History, healedAt: number, options: LivenessOptions, o
     if (event.kind !== 'holds' && event.kind !== 'entered') continue
     const hold = event.hold === undefined ? undefined : history.holds.get(event.hold)
     if (!hold || history.crashes.has(hold.process)) continue
-    const goneAt = gone.get(entryKey(event)) ?? Infinity
     if (event.kind === 'holds' && event.at > healedAt && hold.granted?.fence === event.fence) {
       if (hold.granted.at > event.at + options.noticeMs)
         object(`${hold.id} heard of its grant ${hold.granted.at - event.at} ms late`, [event, ...evidence(hold)])
@@ -63,7 +62,7 @@ function entries(history: History, healedAt: number, options: LivenessOptions, o
     // While things go wrong, a join that is late, or comes twice, may leave a ghost until its lease ends.
     if (event.kind !== 'entered' || !done || !hold.ask || hold.ask.at < healedAt) continue
     const limit = Math.max(done.at, event.at) + options.leaveMs
-    if (goneAt > limit && history.endedAt > limit)
+    if (history.endedAt > limit && (gone.get(entryKey(event)) ?? Infinity) > limit)
       object(`the entry of ${hold.id} stood in the queue beyond ${limit}`, [event, ...evidence(hold)])
   }
 }

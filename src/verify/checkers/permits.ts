@@ -10,7 +10,7 @@ import { byName, evidence } from '../history.ts'
 export function permits(history: History): Violation[] {
   const violations: Violation[] = []
   const ofPermits = history.beliefs.filter(({ mode }) => mode === 'permits')
-  for (const [name, beliefs] of byName(ofPermits, ({ hold }) => hold.granted?.name)) {
+  for (const [name, beliefs] of byName(ofPermits, ({ hold }) => hold.granted!.name)) {
     const starts = beliefs
     const ends = [...beliefs].sort((a, b) => a.until - b.until)
     const active = new Set<Belief>()

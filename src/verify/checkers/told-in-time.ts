@@ -43,16 +43,16 @@ const CLOCKS_DIFFER = 1.02
 type Object = (text: string, ...events: readonly Event[]) => void
 
 function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, object: Object): void {
-  const deadline = deadlineAt(hold, Infinity)
+  const deadline = hold.deadlines.at(-1)?.until ?? hold.granted!.until
   const told = Math.min(endOf(hold), history.crashes.get(hold.process)?.at ?? Infinity)
-  const pauses = history.pauses.get(hold.process) ?? []
   let limit = deadline + options.turnMs
-  for (const { at, until, asleep } of pauses) {
+  // Most holds are told in time without an excuse, and there may be many pauses.
+  if (told <= limit) return
+  for (const { at, until, asleep } of history.pauses.get(hold.process) ?? []) {
     if (at > limit) break
     // A pause that covers the limit moves it behind the pause, where the next one may cover it. A sleep makes all timers
     // late, also those that would fire soon after it.
-    if (asleep && until + options.afterSleepMs > deadline) limit = Math.max(limit, until + options.afterSleepMs)
-    else if (until > deadline) limit = Math.max(limit, until + options.turnMs)
+    limit = Math.max(limit, until + (asleep ? options.afterSleepMs : options.turnMs))
   }
   if (told <= limit || history.endedAt <= limit) return
   object(
@@ -61,8 +61,12 @@ function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, ob
 }
 
 function checkedTooLate(hold: Hold, options: ToldOptions, object: Object): void {
+  // The deadline as its holder knew it. Never back to life: what moves it after it has passed is an objection of its own.
+  let deadline = hold.granted!.until
+  let renewals = 0
   for (const check of hold.checked) {
-    const deadline = deadlineAt(hold, check.at)
+    for (; (hold.deadlines[renewals]?.at ?? Infinity) <= check.at; renewals += 1)
+      deadline = hold.deadlines[renewals]!.until
     if (check.at > deadline + options.turnMs) object(`assertHeld() returned at ${check.at}, after ${deadline}`, check)
     if (hold.lost && check.at >= hold.lost.at) object('assertHeld() returned after the loss', check)
   }
@@ -75,19 +79,8 @@ function cameBack(hold: Hold, object: Object): void {
 
 /** A deadline that is more than a ttl behind the end of its entry was given by an answer that came after that end. */
 function renewedGone(hold: Hold, left: Event | undefined, options: ToldOptions, object: Object): void {
-  const ttlMs = hold.granted?.ttlMs
+  const { ttlMs } = hold.granted!
   const limit = left && ttlMs !== undefined && left.at + ttlMs * CLOCKS_DIFFER + options.turnMs
   const renewed = limit && hold.deadlines.find(({ until }) => until > limit)
   if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${left.at}`, left, renewed)
-}
-
-/** The deadline as its holder knew it at this time. */
-function deadlineAt(hold: Hold, at: number): number {
-  let until = hold.granted!.until
-  for (const deadline of hold.deadlines) {
-    if (deadline.at > at) break
-    // Never back to life: what comes after the deadline and moves it is an objection of its own.
-    until = deadline.until
-  }
-  return until
 }

@@ -13,7 +13,7 @@ export interface Overlap {
 /** In the order of time. Where one more joins in, another stretch begins. */
 export function overlapsOf(history: History): Overlap[] {
   const overlaps: Overlap[] = []
-  for (const [name, beliefs] of byName(history.beliefs, ({ hold }) => hold.granted?.name)) {
+  for (const [name, beliefs] of byName(history.beliefs, ({ hold }) => hold.granted!.name)) {
     const starts = beliefs.sort((a, b) => a.from - b.from)
     const times = [...new Set(beliefs.flatMap(({ from, until }) => [from, until]))].sort((a, b) => a - b)
     let active: Belief[] = []

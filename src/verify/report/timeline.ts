@@ -281,7 +281,8 @@ function blocksOf(history: History, at: number, top: number): Block[] {
   const distances = new Map(
     [...overlaps].map(([name, all]) => [name, Math.min(...all.map(({ from }) => Math.abs(from - at)))]),
   )
-  const names = [...byName(history.holds.values(), ({ ask, granted }) => (granted ?? ask)?.name)]
+  const named = [...history.holds.values()].filter(({ ask, granted }) => granted ?? ask)
+  const names = [...byName(named, ({ ask, granted }) => (granted ?? ask)!.name)]
   names.sort(([a], [b]) => (distances.get(a) ?? Infinity) - (distances.get(b) ?? Infinity) || inOrder.compare(a, b))
   const blocks: Block[] = []
   for (const [name, holds] of names) {
