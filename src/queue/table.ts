@@ -78,8 +78,9 @@ export class Table {
     return this.#lastFence
   }
 
+  /** Those that linger, too; of one id there may be two. */
   get seatCount(): number {
-    return this.#seats.size
+    return [...this.#queues.values()].reduce((sum, { seats }) => sum + seats.length, 0)
   }
 
   /** Fences from here on are larger than `floor`, whatever the wall clock says. */

@@ -45,11 +45,14 @@ describe.skipIf(!hasTmux)('on a terminal (needs tmux)', () => {
     await place.has('up1')
     const terminal = new Terminal(place, columns)
     terminal.type(`url=${place.url}; hold() { ${process.execPath} ${BIN} "$@"; }; clear`)
+    let count = 0
     /** What is shown between the command and the next prompt. */
     const shown = async (line: string): Promise<string[]> => {
-      terminal.type(`clear; ${line}; echo do''ne`)
-      const lines = (await terminal.shows(/^done$/m)).split('\n')
-      return lines.slice(0, lines.indexOf('done')).map((each) => each.trimEnd())
+      count += 1
+      // Another one each time: that of the last command stands there until it is cleared.
+      terminal.type(`clear; ${line}; echo do''ne ${count}`)
+      const lines = (await terminal.shows(new RegExp(`^done ${count}$`, 'm'))).split('\n')
+      return lines.slice(0, lines.indexOf(`done ${count}`)).map((each) => each.trimEnd())
     }
     const [head, ...rows] = await shown('hold ls --url $url')
     expect(head).toMatch(/^NAME .* FENCE$/)

@@ -10,13 +10,14 @@ export interface Block {
   readonly code: string
 }
 
-/** What users and authors of backends read, and whose snippets are run. Reports of measurements are apart: they take minutes. */
+/** What users and authors of backends read, and whose snippets are run. Reports of measurements are apart, and how to make
+ * them: they take minutes. */
 export const pages: readonly string[] = [
   'README.md',
   'SECURITY.md',
   ...globSync('docs/**/*.md')
     .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => !/^docs\/(decisions\/|evidence\/|bench)/.test(path)),
+    .filter((path) => !/^docs\/(decisions\/|evidence\/|bench|verify)/.test(path)),
 ].sort()
 
 export function textOf(page: string): string {

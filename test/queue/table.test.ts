@@ -289,6 +289,16 @@ test('an id that joins again while its old seat lingers keeps the new one', () =
   expect(table.leave(entry('1'), at(155))).toBe(true)
 })
 
+test('an old seat that lingers is counted, also when its id had another one since', () => {
+  const table = new Table()
+  table.join(entry('x'), at(0))
+  table.leave({ name: 'a', id: 'x' }, at(0), 300)
+  table.join(entry('x'), at(0))
+  table.pruneAll(at(200))
+  expect(table.seatCount).toBe(1)
+  expect(Table.load(JSON.parse(JSON.stringify(table.dump())) as TableState).seatCount).toBe(1)
+})
+
 test('a weight above the capacity is refused', () => {
   expect(new Table().join(entry('1', { weight: 3, capacity: 2 }), at(0))).toMatchObject({
     state: 'refused',

@@ -23,6 +23,8 @@ import { count, counted, listed } from './words.ts'
 /** So many drawings are there without a script. */
 const DRAWN_MAX = 24
 
+/** Not in a template: the bundler would make another program of one that has it, with a helper from outside. */
+const END_OF_SCRIPT = '</script>'
 /** A list of more than this says how many more there are. */
 const LISTED_MAX = 12
 
@@ -64,7 +66,7 @@ ${totalsOf(trials)}
 ${assumptionsOf(trials)}
 ${trialsOf(trials)}
 </main>
-<script>${new Markup(SCRIPT)}</script>
+${new Markup(`<script>${SCRIPT}${END_OF_SCRIPT}`)}
 </body>
 </html>
 `.text

@@ -16,6 +16,8 @@ export class Terminal {
     const shell = `PS1='$ ' ENV= DIR=${place.dir} sh -i`
     this.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', '24', shell)
     onTestFinished(() => void spawnSync('tmux', ['-S', this.#socket, 'kill-server']))
+    // What is typed before the shell has taken the terminal may be thrown away.
+    while (!this.screen.startsWith('$')) pause()
     this.type(`hf() { ${process.execPath} ${BIN} run --url ${place.url} "$@"; }; clear`)
   }
 
@@ -47,4 +49,8 @@ export class Terminal {
   #tmux(...args: string[]): string {
     return execFileSync('tmux', ['-S', this.#socket, ...args], { encoding: 'utf8' })
   }
+}
+
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
 }
