@@ -102,10 +102,6 @@ export class Crew {
     return this.#hands.filter(({ alive }) => alive)
   }
 
-  get wired(): boolean {
-    return this.#wires.length > 0
-  }
-
   /** Different ones, as many as are asked for. */
   victims(random: Random, count: number): Hand[] {
     const left = [...this.hands]

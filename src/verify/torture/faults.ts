@@ -54,6 +54,16 @@ export async function inside(
   return victim.alive ? victim.does('finish') : undefined
 }
 
+/** A holder stands still for so many ttls. */
+async function freeze(scene: Scene, least: number, most: number): Promise<void> {
+  const { crew, random } = scene
+  await inside(scene, async (victim) => {
+    await crew.pause(victim)
+    await sleep(crew.ttlMs * (least + (most - least) * random()))
+    crew.resume(victim)
+  })
+}
+
 export const FAULTS: readonly Fault[] = [
   {
     name: 'holder-killed',
@@ -82,25 +92,13 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'holder-frozen-briefly',
     about: 'a holder stands still for less than its lease',
-    strike: async (scene) => {
-      await inside(scene, async (victim) => {
-        await scene.crew.pause(victim)
-        await sleep(scene.crew.ttlMs * (0.2 + 0.3 * scene.random()))
-        scene.crew.resume(victim)
-      })
-    },
+    strike: (scene) => freeze(scene, 0.2, 0.5),
     felt: wasPaused,
   },
   {
     name: 'holder-frozen',
     about: 'a holder stands still for longer than its lease, and goes on in the middle of a statement',
-    strike: async (scene) => {
-      await inside(scene, async (victim) => {
-        await scene.crew.pause(victim)
-        await sleep(scene.crew.ttlMs * (1.1 + scene.random()))
-        scene.crew.resume(victim)
-      })
-    },
+    strike: (scene) => freeze(scene, 1.1, 2.1),
     felt: (history) => wasLost(history) && wasRefused(history),
   },
   {
