@@ -6,8 +6,7 @@
  * but it must have heard of one's own place first, for whoever came before that is in it by then.
  */
 import type { ElapsedClock } from '../../elapsed.ts'
-import type { Timer } from '../../runtime.ts'
-import { realRuntime } from '../../runtime.ts'
+import type { Runtime, Timer } from '../../runtime.ts'
 import type { EtcdError } from './errors.ts'
 import { GRPC } from './errors.ts'
 import type { Class, Naming } from './keys.ts'
@@ -33,7 +32,7 @@ export interface Place {
   readonly modRevision: number
   readonly lease: bigint
   readonly record: Record
-  /** By the elapsed clock: when its last change was heard of. */
+  /** By the monotonic clock, which never counts more than has passed: when its last change was heard of. */
   readonly seenAt: number
 }
 
@@ -45,6 +44,7 @@ export interface Snapshot {
 
 export interface CopyParts {
   readonly naming: Naming
+  readonly runtime: Pick<Runtime, 'after' | 'monotonicMs'>
   readonly clock: ElapsedClock
   readonly watches: Pick<Watches, 'watch'>
   readonly read: (name: string) => Promise<Snapshot>
@@ -56,7 +56,7 @@ export interface CopyEvents {
   /** This place holds. Said once. */
   holds(place: Place): void
   /** It is there no more. */
-  gone(id: string): void
+  gone(place: Place): void
   /** Who holds has changed, or what they say of themselves. */
   changed(): void
 }
@@ -164,7 +164,7 @@ export class Copy {
   amend(fence: number, modRevision: number, record: Record): void {
     const index = this.ahead(fence)
     if (index === undefined || this.#places[index]!.modRevision >= modRevision) return
-    this.#places[index] = { ...this.#places[index]!, modRevision, record, seenAt: this.#parts.clock.now() }
+    this.#places[index] = { ...this.#places[index]!, modRevision, record, seenAt: this.#parts.runtime.monotonicMs() }
     this.#settle()
   }
 
@@ -201,7 +201,7 @@ export class Copy {
     this.#standing = false
     this.#hearsFrom = Infinity
     const pauseMs = error.grpc === GRPC.outOfRange ? 0 : REFUSED_PAUSE_MS
-    this.#again = realRuntime.after(pauseMs, () => {
+    this.#again = this.#parts.runtime.after(pauseMs, () => {
       if (!this.#closed) this.#watch(0)
     })
   }
@@ -218,7 +218,7 @@ export class Copy {
     this.#seen = revision
     this.#verifiedAt = this.#parts.clock.now()
     const there = new Set(places.map(({ fence }) => fence))
-    for (const { fence, id } of before.values()) if (!there.has(fence)) this.#events.gone(id)
+    for (const place of before.values()) if (!there.has(place.fence)) this.#events.gone(place)
     if (!this.#lacks) this.#apply(this.#early.splice(0))
     else if (this.#standing) this.refresh().catch(() => {})
     this.#settle()
@@ -240,14 +240,14 @@ export class Copy {
       if (modRevision <= seen) continue
       this.#seen = modRevision
       if (type === EVENT.delete) this.#delete(key)
-      else this.#put(placeOf(kv!, this.#parts.naming, this.#parts.clock.now()))
+      else this.#put(placeOf(kv!, this.#parts.naming, this.#parts.runtime.monotonicMs()))
     }
   }
 
   #delete(key: Buffer): void {
     const index = this.#places.findIndex((place) => place.key.equals(key))
     const [gone] = index < 0 ? [] : this.#places.splice(index, 1)
-    if (gone) this.#events.gone(gone.id)
+    if (gone) this.#events.gone(gone)
   }
 
   #put(place: Place): void {

@@ -8,7 +8,7 @@
 import type { Entry, Refused } from '../../backend.ts'
 import type { Place, Snapshot } from './copy.ts'
 import { holdersOf, placeOf } from './copy.ts'
-import type { Class, Naming } from './keys.ts'
+import type { Naming } from './keys.ts'
 import { absent, classOf } from './keys.ts'
 import type { Answer } from './lane.ts'
 import type { Lease } from './leases.ts'
@@ -83,32 +83,33 @@ export function question(naming: Naming, joining: Joining, isCopied: boolean): O
     ? range(exclusive && !asked && entry.waitersMax === undefined ? 1 : 0)
     : {
         transaction: {
-          compare: [absent({ key, rangeEnd: NO_END }), ...naming.agreeing(name, kind)],
+          compare: [absentKey(key), ...naming.agreeing(name, kind)],
           success: [putWaiting(), range(isCopied ? limit : 0)],
           failure: [range(0)],
         },
       }
   return {
-    transaction: {
-      compare: aloneWithout(key, naming.alone(name, kind), kind),
-      success: [putHolding()],
-      failure: [otherwise],
-    },
+    transaction: { compare: alone(naming, entry, key), success: [putHolding()], failure: [otherwise] },
   }
 }
 
 const NO_END = Buffer.alloc(0)
 
-/**
- * Nobody is there whom it has to count, and it is not there itself: readers do not count each other. Otherwise: 1. it is put in,
- * and the answer is lost;  2. it is put in again, over itself, and takes that revision for its ticket;  3. it leaves, by a ticket
- * that it never drew, and its key stays for as long as its process lives.
- */
-function aloneWithout(key: Buffer, alone: readonly Partial<Compare>[], kind: Class): readonly Partial<Compare>[] {
-  return kind === 'r' ? [...alone, absent({ key, rangeEnd: NO_END })] : alone
+function absentKey(key: Buffer): Partial<Compare> {
+  return absent({ key, rangeEnd: NO_END })
 }
 
-/** @param now when it was heard of, by the elapsed clock */
+/**
+ * Conditions: nobody is there whom it has to count, nor itself. A reader does not count readers, so without the second: 1. it is
+ * put in, which is not answered;  2. it asks again, and writes over its own key;  3. it takes that revision for its ticket.
+ */
+function alone(naming: Naming, entry: Entry, key: Buffer): readonly Partial<Compare>[] {
+  const kind = classOf(entry)
+  const conditions = naming.alone(entry.name, kind)
+  return kind === 'r' ? [...conditions, absentKey(key)] : conditions
+}
+
+/** @param now when it was heard of, by the monotonic clock */
 export function joined(naming: Naming, joining: Joining, { outcome, revision }: Answer, now: number): Joined {
   const { succeeded, outcomes } = outcome.transaction!
   const last = outcomes.at(-1)!
@@ -127,10 +128,7 @@ export function joined(naming: Naming, joining: Joining, { outcome, revision }: 
 
 /** All of these, if each of them is alone. */
 export function together(naming: Naming, seats: readonly Seat[], records: readonly Record[]): Operation {
-  const compare = seats.flatMap(({ name, key, entry }) => {
-    const kind = classOf(entry)
-    return aloneWithout(key, naming.alone(name, kind), kind)
-  })
+  const compare = seats.flatMap(({ entry, key }) => alone(naming, entry, key))
   const success = seats.map(({ key, lease }, index): Operation => {
     return { put: { key, value: encode(records[index]!), ...(lease ? { lease: lease.id } : {}) } }
   })
