@@ -43,6 +43,7 @@ function made(known?: Snapshot, since = false) {
   }
   const parts = {
     naming,
+    runtime: realRuntime,
     clock: new ElapsedClock(realRuntime),
     watches,
     read: () => new Promise<Snapshot>((resolve) => reads.push(resolve)),

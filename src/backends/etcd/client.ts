@@ -5,6 +5,7 @@
  * that could not be sent is sent to the next member.
  */
 import { BackendError } from '../../backend.ts'
+import type { Runtime } from '../../runtime.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Security, Stream, StreamEvents } from './channel.ts'
 import { Channel } from './channel.ts'
@@ -21,6 +22,15 @@ export interface ClientOptions {
   /** How long a member may take to answer a call; then another one is asked what comes next. Default 1000. */
   readonly callMs?: number
 }
+
+/** What only a simulation brings: time and chance, and a network. */
+export interface ClientParts {
+  readonly runtime?: Runtime
+  readonly open?: (endpoint: string, security: Security, connectMs: number) => Connection
+}
+
+/** What is needed of a `Channel`. */
+export type Connection = Pick<Channel, 'endpoint' | 'usable' | 'ready' | 'call' | 'stream' | 'end'>
 
 export interface MemberStream<Q> extends Stream<Q> {
   /** End it, and the connection that carries it: the member is silent. Another one is asked from now on. */
@@ -54,34 +64,41 @@ const CALL_MAX_MS = 60_000
 
 export class EtcdClient {
   readonly endpoints: readonly string[]
+  /** Time and chance for whatever uses this client. */
+  readonly runtime: Runtime
+  readonly #open: NonNullable<ClientParts['open']>
+  readonly #parts: ClientParts
   readonly #options: ClientOptions
   readonly #security: Security
   readonly #user: string | undefined
   readonly #password: string
   readonly #callMs: number
-  #channel: Channel | undefined
+  #channel: Connection | undefined
   /** The member that was asked last. */
   #place: number
   #token: Promise<string> | undefined
   #closed = false
 
   /** @throws BackendError `MISCONFIGURED` */
-  constructor(options: ClientOptions) {
+  constructor(options: ClientOptions, parts: ClientParts = {}) {
     const { endpoints, security = {}, user, password = '', callMs = 1000 } = options
     checkOptions(options)
     this.#options = options
+    this.#parts = parts
+    this.runtime = parts.runtime ?? realRuntime
+    this.#open = parts.open ?? ((...words) => new Channel(...words))
     this.endpoints = endpoints
     this.#security = security
     this.#user = user
     this.#password = password
     this.#callMs = callMs
     // Clients that start together need not all ask the first one.
-    this.#place = Math.floor(realRuntime.random() * endpoints.length)
+    this.#place = Math.floor(this.runtime.random() * endpoints.length)
   }
 
   /** A client of its own for one of the members. */
   of(endpoint: string): EtcdClient {
-    return new EtcdClient({ ...this.#options, endpoints: [endpoint] })
+    return new EtcdClient({ ...this.#options, endpoints: [endpoint] }, this.#parts)
   }
 
   /** @throws EtcdError `unavailable`: nobody knows whether it was carried out; with other codes, it was not */
@@ -134,7 +151,7 @@ export class EtcdClient {
   }
 
   /** Ask another member from now on, if this one is still asked. */
-  #leave(channel: Channel): void {
+  #leave(channel: Connection): void {
     if (this.#channel !== channel) return
     channel.end()
     this.#channel = undefined
@@ -159,12 +176,12 @@ export class EtcdClient {
   }
 
   /** The first member that takes a connection, from the one that was asked last on. */
-  async #connected(): Promise<Channel> {
+  async #connected(): Promise<Connection> {
     const troubles: string[] = []
     for (const _ of this.endpoints) {
       if (this.#closed) throw new EtcdError(GRPC.failedPrecondition, 'this client was closed')
       if (!this.#channel?.usable) {
-        this.#channel = new Channel(this.endpoints[this.#place]!, this.#security, CONNECT_MS)
+        this.#channel = this.#open(this.endpoints[this.#place]!, this.#security, CONNECT_MS)
       }
       const channel = this.#channel
       try {
@@ -178,7 +195,7 @@ export class EtcdClient {
     throw new EtcdError(GRPC.unavailable, `no member can be reached: ${troubles.join('; ')}`)
   }
 
-  async #authenticated(channel: Channel): Promise<string | undefined> {
+  async #authenticated(channel: Connection): Promise<string | undefined> {
     if (this.#user === undefined) return undefined
     this.#token ??= channel
       .call(AUTHENTICATE, { name: this.#user, password: this.#password }, this.#callMs)

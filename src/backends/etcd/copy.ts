@@ -6,8 +6,7 @@
  * but it must have heard of one's own place first, for whoever came before that is in it by then.
  */
 import type { ElapsedClock } from '../../elapsed.ts'
-import type { Timer } from '../../runtime.ts'
-import { realRuntime } from '../../runtime.ts'
+import type { Runtime, Timer } from '../../runtime.ts'
 import type { EtcdError } from './errors.ts'
 import { GRPC } from './errors.ts'
 import type { Class, Naming } from './keys.ts'
@@ -45,6 +44,7 @@ export interface Snapshot {
 
 export interface CopyParts {
   readonly naming: Naming
+  readonly runtime: Pick<Runtime, 'after'>
   readonly clock: ElapsedClock
   readonly watches: Pick<Watches, 'watch'>
   readonly read: (name: string) => Promise<Snapshot>
@@ -201,7 +201,7 @@ export class Copy {
     this.#standing = false
     this.#hearsFrom = Infinity
     const pauseMs = error.grpc === GRPC.outOfRange ? 0 : REFUSED_PAUSE_MS
-    this.#again = realRuntime.after(pauseMs, () => {
+    this.#again = this.#parts.runtime.after(pauseMs, () => {
       if (!this.#closed) this.#watch(0)
     })
   }

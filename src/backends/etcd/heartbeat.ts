@@ -8,7 +8,6 @@
  *
  * A stream that does not answer in time is ended, with all that it carries: of a lease, too, nobody knows then.
  */
-import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient, MemberStream } from './client.ts'
 import { EtcdError, GRPC } from './errors.ts'
 import type { LeaseKeepAliveResponse, LeaseRequest } from './messages.ts'
@@ -69,7 +68,7 @@ export class Heartbeat {
         line.stream.abandon()
         this.#drop(line, new EtcdError(GRPC.unavailable, `a keep-alive was not answered within ${this.#timeoutMs} ms`))
       }
-      const limit = realRuntime.after(this.#timeoutMs, late)
+      const limit = this.#client.runtime.after(this.#timeoutMs, late)
       limit.keepAlive(true)
       const beat: Beat = {
         answered: (seconds) => {

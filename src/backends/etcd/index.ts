@@ -10,8 +10,7 @@ import type { Supports, Waiting, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
 import { ElapsedClock } from '../../elapsed.ts'
 import { Wakes } from '../../queue/wakes.ts'
-import type { Timer } from '../../runtime.ts'
-import { realRuntime } from '../../runtime.ts'
+import type { Runtime, Timer } from '../../runtime.ts'
 import { EtcdClient } from './client.ts'
 import { Copies } from './copies.ts'
 import type { Copy, CopyEvents, Place, Snapshot } from './copy.ts'
@@ -113,7 +112,8 @@ export class EtcdBackend implements Backend {
   readonly #ownsClient: boolean
   readonly #mode: 'process' | 'entry' | 'observed'
   readonly #naming: Naming
-  readonly #clock = new ElapsedClock(realRuntime)
+  readonly #runtime: Runtime
+  readonly #clock: ElapsedClock
   readonly #heartbeat: Heartbeat
   readonly #watches: Watches
   readonly #leases: Leases
@@ -140,14 +140,17 @@ export class EtcdBackend implements Backend {
     this.#client = client
     this.#ownsClient = ownsClient
     this.#mode = lease
+    this.#runtime = client.runtime
+    this.#clock = new ElapsedClock(client.runtime)
     this.#naming = new Naming(keyPrefix, interop)
     this.#heartbeat = new Heartbeat(client, BEAT_MS)
     this.#watches = new Watches(client)
     this.#leases = new Leases(client, this.#naming, this.#heartbeat, this.#clock, (gone) => this.#leaseIsGone(gone))
-    this.#seats = new Seats(this.#naming)
+    this.#seats = new Seats(this.#naming, client.runtime)
     this.#store = new Store(client, this.#naming, this.#leases, this.#clock)
     const parts = {
       naming: this.#naming,
+      runtime: client.runtime,
       clock: this.#clock,
       watches: this.#watches,
       read: (name: string) => this.#store.read(name),
@@ -503,7 +506,7 @@ export class EtcdBackend implements Backend {
     if (!where) return LOST
     const askedMs = seat.holds ? ttlMs : Math.min(ttlMs, waitMsOf(seat.entry))
     const keptMs = askedMs + delayOf(seat)
-    const heldAt = seat.record.heldAt ?? (seat.holds ? realRuntime.wallMs() : undefined)
+    const heldAt = seat.record.heldAt ?? (seat.holds ? this.#runtime.wallMs() : undefined)
     const now = this.#clock.now()
     if (this.#mode === 'observed') {
       const longest = Math.max(keptMs, seat.due - now + delayOf(seat))
@@ -819,7 +822,7 @@ export class EtcdBackend implements Backend {
     if (at >= this.#timerAt || this.#closed) return
     this.#timer?.cancel()
     this.#timerAt = at
-    this.#timer = realRuntime.after(at - this.#clock.now(), () => this.#tick())
+    this.#timer = this.#runtime.after(at - this.#clock.now(), () => this.#tick())
   }
 
   #tick(): void {

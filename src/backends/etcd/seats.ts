@@ -6,7 +6,7 @@
  */
 import type { Claim, Entry } from '../../backend.ts'
 import { FleetingMap } from '../../fleeting.ts'
-import { realRuntime } from '../../runtime.ts'
+import type { Runtime } from '../../runtime.ts'
 import type { Copy, Place, Snapshot } from './copy.ts'
 import type { Naming } from './keys.ts'
 import { classOf } from './keys.ts'
@@ -46,8 +46,8 @@ export interface Seat extends Claim {
   alarm: (() => void) | undefined
 }
 
-/** One that is about to join. */
-function newSeat(entry: Entry): Seat {
+/** One that is about to join. @param joinedAt by the wall clock */
+function newSeat(entry: Entry, joinedAt: number): Seat {
   const { name, id, weight, capacity, info, ttlMs, lockDelayMs = 0 } = entry
   return {
     name,
@@ -55,7 +55,7 @@ function newSeat(entry: Entry): Seat {
     entry,
     number: undefined,
     key: NOWHERE,
-    record: { id, weight, capacity, info, keptMs: ttlMs + lockDelayMs, joinedAt: realRuntime.wallMs() },
+    record: { id, weight, capacity, info, keptMs: ttlMs + lockDelayMs, joinedAt },
     fence: 0,
     lease: undefined,
     foreign: false,
@@ -126,16 +126,19 @@ const NOWHERE = Buffer.alloc(0)
 
 export class Seats {
   readonly #naming: Naming
+  readonly #runtime: Runtime
   /** What the keys of this process begin with, behind the class. */
-  readonly #process = realRuntime.token()
+  readonly #process: string
   /** The numbers in use, by name. */
   readonly #numbers = new FleetingMap<string, Set<number>>()
   readonly #seats = new FleetingMap<string, Seat>()
   /** No seat is due before this: a lower bound. */
   #earliest = Infinity
 
-  constructor(naming: Naming) {
+  constructor(naming: Naming, runtime: Runtime) {
     this.#naming = naming
+    this.#runtime = runtime
+    this.#process = runtime.token()
   }
 
   get earliest(): number {
@@ -157,7 +160,7 @@ export class Seats {
 
   /** One that is about to join. */
   take(entry: Entry): Seat {
-    const seat = newSeat(entry)
+    const seat = newSeat(entry, this.#runtime.wallMs())
     this.move(seat)
     this.#seats.set(seat.id, seat)
     return seat

@@ -5,7 +5,6 @@
  * written and deleted is the entry that drew a ticket, whoever has its key by now.
  */
 import type { ElapsedClock } from '../../elapsed.ts'
-import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient } from './client.ts'
 import type { Place, Snapshot } from './copy.ts'
 import { isUnknown, mayPass } from './errors.ts'
@@ -24,6 +23,7 @@ const PERSIST_MS = 4000
 const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 400]
 
 export class Store {
+  readonly #client: EtcdClient
   readonly #naming: Naming
   readonly #clock: ElapsedClock
   readonly #joins: Lane
@@ -32,6 +32,7 @@ export class Store {
   #closed = false
 
   constructor(client: EtcdClient, naming: Naming, leases: Leases, clock: ElapsedClock) {
+    this.#client = client
     this.#naming = naming
     this.#clock = clock
     this.#joins = new Lane(client, leases)
@@ -97,7 +98,7 @@ export class Store {
       } catch (error) {
         if (!mayPass(error) || !wanted() || this.#closed || this.#clock.now() + pauseMs >= until) throw error
       }
-      await new Promise<void>((go) => realRuntime.after(pauseMs, go).keepAlive(true))
+      await new Promise<void>((go) => this.#client.runtime.after(pauseMs, go).keepAlive(true))
     }
   }
 

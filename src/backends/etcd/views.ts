@@ -1,6 +1,5 @@
 /** The queues as people see them. */
 import type { EntryView, QueueView } from '../../backend.ts'
-import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient } from './client.ts'
 import type { Place } from './copy.ts'
 import { holdersOf, placeOf } from './copy.ts'
@@ -40,7 +39,7 @@ export async function* viewsOf(
       places.map(async (place, index) => {
         const { lease, record, id } = place
         const ttlMs = keptMs(id) ?? (lease === 0n ? record.keptMs : await leftOf(lease))
-        return viewOf(place, index < holders.length, ttlMs)
+        return viewOf(place, index < holders.length, ttlMs, client.runtime.wallMs())
       }),
     )
     const { capacity } = places[0]!.record
@@ -75,9 +74,8 @@ async function* keysOf(client: EtcdClient, { key, rangeEnd }: KeyRange): AsyncGe
   }
 }
 
-function viewOf({ fence, record }: Place, holds: boolean, ttlMs: number): EntryView {
+function viewOf({ fence, record }: Place, holds: boolean, ttlMs: number, now: number): EntryView {
   const { weight, joinedAt, heldAt, lingering, info } = record
-  const now = realRuntime.wallMs()
   return {
     fence: BigInt(fence),
     weight,

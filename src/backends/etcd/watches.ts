@@ -5,7 +5,6 @@
  * may have been compacted away meanwhile, and then it ends, and whoever needs it reads anew.
  */
 import type { Timer } from '../../runtime.ts'
-import { realRuntime } from '../../runtime.ts'
 import type { EtcdClient, MemberStream } from './client.ts'
 import { EtcdError, GRPC } from './errors.ts'
 import type { WatchEvent, WatchRequest, WatchResponse } from './messages.ts'
@@ -126,10 +125,11 @@ export class Watches {
 
   #openLater(): void {
     if (this.#closed || this.#watchers.size === 0) return
-    const pauseMs = this.#pauseMs * (0.5 + realRuntime.random() / 2)
+    const { runtime } = this.#client
+    const pauseMs = this.#pauseMs * (0.5 + runtime.random() / 2)
     this.#pauseMs = Math.min(2 * this.#pauseMs, AGAIN_LONGEST_MS)
     this.#again?.cancel()
-    this.#again = realRuntime.after(pauseMs, () => void this.#open())
+    this.#again = runtime.after(pauseMs, () => void this.#open())
   }
 
   #hear(response: WatchResponse): void {

@@ -7,8 +7,7 @@
 import type { Wake } from '../../backend.ts'
 import { FleetingMap } from '../../fleeting.ts'
 import { Wakes } from '../../queue/wakes.ts'
-import type { Timer } from '../../runtime.ts'
-import { realRuntime } from '../../runtime.ts'
+import type { Runtime, Timer } from '../../runtime.ts'
 import type { Client, Subscriber } from './client.ts'
 import type { Naming } from './keys.ts'
 
@@ -23,6 +22,7 @@ export class Inbox {
   readonly channel: string
   readonly #client: Client
   readonly #naming: Naming
+  readonly #runtime: Runtime
   readonly #askToTell: (name: string, lastingMs: number) => Promise<unknown>
   readonly #wakes = new Wakes()
   readonly #tags = new FleetingMap<string, { readonly tag: string; watchers: number }>()
@@ -35,11 +35,17 @@ export class Inbox {
   readonly #end = new AbortController()
 
   /** @param askToTell ask the server to say for so long when the holders of a name change */
-  constructor(client: Client, naming: Naming, askToTell: (name: string, lastingMs: number) => Promise<unknown>) {
+  constructor(
+    client: Client,
+    naming: Naming,
+    runtime: Runtime,
+    askToTell: (name: string, lastingMs: number) => Promise<unknown>,
+  ) {
     this.#client = client
     this.#naming = naming
+    this.#runtime = runtime
     this.#askToTell = askToTell
-    this.channel = naming.inbox(realRuntime.token())
+    this.channel = naming.inbox(runtime.token())
   }
 
   /** What a message about this entry begins with; nothing if nobody watches it. */
@@ -96,7 +102,7 @@ export class Inbox {
     const followed = this.#followed.get(name)
     if (!followed) return
     followed.timer?.cancel()
-    followed.timer = realRuntime.after(FOLLOW_AGAIN_MS, () => void this.#keepTelling(name))
+    followed.timer = this.#runtime.after(FOLLOW_AGAIN_MS, () => void this.#keepTelling(name))
     await this.#askToTell(name, FOLLOWED_MS).catch(() => {})
   }
 
@@ -110,7 +116,7 @@ export class Inbox {
     )
     let timer: Timer | undefined
     const patience = new Promise<void>((resolve) => {
-      timer = realRuntime.after(PATIENCE_MS, resolve)
+      timer = this.#runtime.after(PATIENCE_MS, resolve)
       timer.keepAlive(true)
     })
     await Promise.race([subscription, patience.then(() => (late = true))])

@@ -6,6 +6,8 @@
 import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
 import type { Memory, Node } from '../../quorum/node.ts'
+import type { Runtime } from '../../runtime.ts'
+import { realRuntime } from '../../runtime.ts'
 import type { Looked, Recalled } from './answer.ts'
 import { memoryOf, micros, standing, viewOf, yes } from './answer.ts'
 import type { Client, RedisLike, Script } from './client.ts'
@@ -91,10 +93,11 @@ interface Scripts {
   readonly others: Script
 }
 
-/** What only a few need: a place in a quorum, and scripts that tests have changed. */
+/** What only a few need: a place in a quorum; scripts that tests have changed, and time and chance of a simulation. */
 interface Parts {
   readonly node?: NodeOptions
   readonly scripts?: Scripts
+  readonly runtime?: Runtime
 }
 
 /** What is asked of a node itself is asked under a name that nobody has. */
@@ -119,14 +122,18 @@ export class RedisBackend implements Node {
   readonly #replicated: readonly Replicated[]
   #closed = false
 
-  constructor(client: Client, options: RedisOptions = {}, { node, scripts = SCRIPTS }: Parts = {}) {
+  constructor(
+    client: Client,
+    options: RedisOptions = {},
+    { node, scripts = SCRIPTS, runtime = realRuntime }: Parts = {},
+  ) {
     const { keyPrefix = 'holdfast', replicas = 0, replicaTimeoutMs = 1000 } = options
     checkReplicas(client, replicas, replicaTimeoutMs)
     this.#client = client
     this.#naming = new Naming(keyPrefix)
-    this.#inbox = new Inbox(client, this.#naming, (name, lastingMs) =>
-      this.#ask(this.#joins, name, 'follow', [micros(lastingMs)]),
-    )
+    const askToTell = (name: string, lastingMs: number): Promise<unknown> =>
+      this.#ask(this.#joins, name, 'follow', [micros(lastingMs)])
+    this.#inbox = new Inbox(client, this.#naming, runtime, askToTell)
     const memory = node && {
       key: this.#naming.memory,
       settings: JSON.stringify([micros(node.longestMs), node.durable ? 1 : 0]),
