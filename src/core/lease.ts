@@ -141,7 +141,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.renewAt = this.#renewal(grant.renewAt)
     session.keeper.add(this)
     session.enter(this)
-    this.#unattend = session.backend.attend?.(this.claim, () => session.keeper.renewNow(this))
+    this.#unattend = session.backend.attend?.(this.claim, () => this.#alarmed())
     emit('holdfast:acquire', () => ({ ...this.#about(), waitedMs: this.waitedMs }))
   }
 
@@ -308,6 +308,16 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#lose('closed', 'ended because its locks were closed.', error)
     // However many hold it, and whoever has released it already.
     this.#releasing = this.#giveBack(this.#session.clock.now())
+  }
+
+  /**
+   * It may have been ended by something else than its time, or that has come. What is asked now is asked alone, also if a renewal
+   * is on its way, or none is needed: that answer may be older than the alarm, or wait for those of others.
+   */
+  #alarmed(): void {
+    this.#look()
+    // The lease tells what comes of it; if nobody answers, the next renewal asks again.
+    if (!this.#over()) this.renew().catch(() => {})
   }
 
   /** Look at the clock, and draw the consequence. */

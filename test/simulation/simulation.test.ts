@@ -1,24 +1,26 @@
 import { expect, test } from 'vitest'
 import { memory } from '../../src/backends/memory/index.ts'
 import { connect } from '../../src/connect.ts'
+import { EtcdBackend, EtcdClient } from '../../src/backends/etcd/index.ts'
+import { RedisBackend } from '../../src/backends/redis/index.ts'
 import { QuorumBackend } from '../../src/quorum/index.ts'
 import { Register } from '../../src/verify/register.ts'
 import type { Library } from './library.ts'
 import type { Plan } from './plan.ts'
-import { planOf } from './plan.ts'
-import { quorumPlanOf } from './quorum-plan.ts'
+import { memoryPlanOf } from './memory/plan.ts'
+import { quorumPlanOf } from './quorum/plan.ts'
 import { run } from './run.ts'
 import { shrink } from './shrink.ts'
 
 /** It is all computing, and shares the machine with other tests. */
 const timeout = 60_000
 
-const library: Library = { connect, memory, QuorumBackend, Register }
+const library: Library = { connect, memory, QuorumBackend, RedisBackend, EtcdBackend, EtcdClient, Register }
 
 const quorumOf = (seed: number): Plan => quorumPlanOf(seed, 3 + (seed % 3))
 
 test.each([
-  ['one coordinator', planOf],
+  ['one coordinator', memoryPlanOf],
   ['a quorum', quorumOf],
 ])('%s: the same seed gives the same history, event for event', { timeout }, async (_, plan) => {
   for (let seed = 1; seed <= 20; seed += 1) {
@@ -53,7 +55,7 @@ test('a hundred schedules of a quorum break nothing, and something happens in th
 })
 
 test('a hundred schedules break nothing, and something happens in them', { timeout }, async () => {
-  const seen = await hundred(planOf)
+  const seen = await hundred(memoryPlanOf)
   const kinds = [
     'granted',
     'released',
@@ -81,7 +83,7 @@ test('a failing plan is shrunk to few processes and faults, and fails for the sa
       super.read({ process: 'p', hold: 'nobody', fence: -1, mode: 'exclusive' })
     }
   }
-  const broken = await shrink(planOf(12), { ...library, Register: Closed })
+  const broken = await shrink(memoryPlanOf(12), { ...library, Register: Closed })
   expect(broken.violations[0]?.checker).toBe('guarded-register')
   expect(broken.plan.processes).toHaveLength(1)
   expect(broken.plan.faults).toEqual([])

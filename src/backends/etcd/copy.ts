@@ -32,7 +32,7 @@ export interface Place {
   readonly modRevision: number
   readonly lease: bigint
   readonly record: Record
-  /** By the elapsed clock: when its last change was heard of. */
+  /** By the monotonic clock, which never counts more than has passed: when its last change was heard of. */
   readonly seenAt: number
 }
 
@@ -44,7 +44,7 @@ export interface Snapshot {
 
 export interface CopyParts {
   readonly naming: Naming
-  readonly runtime: Pick<Runtime, 'after'>
+  readonly runtime: Pick<Runtime, 'after' | 'monotonicMs'>
   readonly clock: ElapsedClock
   readonly watches: Pick<Watches, 'watch'>
   readonly read: (name: string) => Promise<Snapshot>
@@ -164,7 +164,7 @@ export class Copy {
   amend(fence: number, modRevision: number, record: Record): void {
     const index = this.ahead(fence)
     if (index === undefined || this.#places[index]!.modRevision >= modRevision) return
-    this.#places[index] = { ...this.#places[index]!, modRevision, record, seenAt: this.#parts.clock.now() }
+    this.#places[index] = { ...this.#places[index]!, modRevision, record, seenAt: this.#parts.runtime.monotonicMs() }
     this.#settle()
   }
 
@@ -240,7 +240,7 @@ export class Copy {
       if (modRevision <= seen) continue
       this.#seen = modRevision
       if (type === EVENT.delete) this.#delete(key)
-      else this.#put(placeOf(kv!, this.#parts.naming, this.#parts.clock.now()))
+      else this.#put(placeOf(kv!, this.#parts.naming, this.#parts.runtime.monotonicMs()))
     }
   }
 

@@ -25,9 +25,9 @@ import { Naming } from './keys.ts'
 import type { Answer, Words } from './lane.ts'
 import type { Lease } from './leases.ts'
 import { Leases, secondsOf } from './leases.ts'
-import type { Compare } from './messages.ts'
+import type { Compare, Operation, Outcome, PutRequest } from './messages.ts'
 import type { Record } from './record.ts'
-import { checkVersions, encode, ticket, unchanged } from './record.ts'
+import { checkVersions, decode, encode, ticket, unchanged } from './record.ts'
 import type { Seat } from './seats.ts'
 import { Seats, aloneAt, delayOf, foreignSeat, waitMsOf } from './seats.ts'
 import { Store } from './store.ts'
@@ -176,7 +176,7 @@ export class EtcdBackend implements Backend {
       return await this.#join(seat, startedAt)
     } catch (error) {
       // Nobody will ask for it, unless it may have been put in: then it will be left.
-      if (seat.state === 'joining' && seat.unknownIn === undefined) this.#forget(seat)
+      if (seat.state === 'joining' && !seat.isUnknown) this.#forget(seat)
       throw etcdError(error)
     }
   }
@@ -196,7 +196,7 @@ export class EtcdBackend implements Backend {
     try {
       return await this.#joinTogether(seats, startedAt)
     } catch (error) {
-      for (const seat of seats) if (seat.state === 'joining' && seat.unknownIn === undefined) this.#forget(seat)
+      for (const seat of seats) if (seat.state === 'joining' && !seat.isUnknown) this.#forget(seat)
       throw etcdError(error)
     }
   }
@@ -223,14 +223,14 @@ export class EtcdBackend implements Backend {
   lighten(claim: Claim, weight: number): Promise<Renewal> {
     return this.#on(claim, LOST, async (seat) => {
       const standing = await this.#whereIs(seat, this.#clock.now())
-      if (standing?.state === 'held' && weight < seat.record.weight && !(await this.#write(seat, { weight })))
+      if (standing?.state === 'held' && weight < seat.record.weight && !(await this.#write(seat, () => ({ weight }))))
         return LOST
       return standing ?? LOST
     })
   }
 
   describe(claim: Claim, info: string): Promise<boolean> {
-    return this.#on(claim, false, (seat) => this.#write(seat, { info }))
+    return this.#on(claim, false, (seat) => this.#write(seat, () => ({ info })))
   }
 
   async evict(name: string, fence: bigint): Promise<boolean> {
@@ -325,14 +325,14 @@ export class EtcdBackend implements Backend {
         const isCopied = this.#copies.get(name) !== undefined
         // Where others are likely it is told at once how it would wait.
         if (isCopied) waitLease ??= this.#aliveWaitLease(seat)
-        const asked = seat.unknownIn !== undefined
+        const asked = seat.isUnknown
         joining = { entry, key: seat.key, record, lease: seat.lease, waitLease, asked, seen }
         return { operation: question(this.#naming, joining, isCopied), leases: leasesOf(joining) }
       }
       const answer = await this.#put([seat], words)
       if (!answer) continue
-      if (seat.state !== 'joining') throw leftEarly()
-      const came = joined(this.#naming, joining, answer, this.#clock.now())
+      if (seat.state !== 'joining') throw await leftEarly([seat])
+      const came = joined(this.#naming, joining, answer, this.#runtime.monotonicMs())
       if (came.state === 'alone') return this.#seated(seat, came, whenHolding(record), seat.lease, startedAt)
       const { places, revision } = came.snapshot
       checkVersions(places.map(({ record }) => record))
@@ -344,8 +344,14 @@ export class EtcdBackend implements Backend {
       }
       const mine = places.find(({ id }) => id === seat.id)
       if (mine) {
-        const { fence } = mine
-        const found = { ...came, fence, ahead: places.indexOf(mine), holds: holdersOf(places).includes(mine) }
+        const { fence, modRevision } = mine
+        const found = {
+          ...came,
+          fence,
+          modRevision,
+          ahead: places.indexOf(mine),
+          holds: holdersOf(places).includes(mine),
+        }
         return this.#seated(seat, found, mine.record, this.#leaseOf(mine, leasesOf(joining)), startedAt)
       }
       // What arrived there once more when it was long over: it is ended like any other, and not by us.
@@ -373,7 +379,7 @@ export class EtcdBackend implements Backend {
         for (const seat of seats) this.#forget(seat)
         return undefined
       }
-      if (seats.some(({ state }) => state !== 'joining')) throw leftEarly()
+      if (seats.some(({ state }) => state !== 'joining')) throw await leftEarly(seats)
       const seated = seats.map((seat, index) => this.#seated(seat, { fence }, records[index]!, seat.lease, startedAt))
       return allHeld(await Promise.all(seated))
     }
@@ -382,18 +388,17 @@ export class EtcdBackend implements Backend {
   /** Ask for them, until it is answered; `undefined`: a lease was gone, and they must be asked for with another. */
   async #put(seats: readonly Seat[], words: () => Words): Promise<Answer | undefined> {
     const apart = seats.map(({ name }) => name)
+    // 1. It is left, which begins the next epoch;  2. so its join does nothing;  3. it must not be sent again, in the new epoch.
+    const wanted = (): boolean => seats.every(({ state }) => state === 'joining')
     try {
-      return await this.#store.persist(
-        async () => {
-          try {
-            return await this.#store.join({ apart, words })
-          } catch (error) {
-            if (isUnknown(error)) for (const seat of seats) notKnown(seat)
-            throw error
-          }
-        },
-        () => seats.every(({ state }) => state === 'joining'),
-      )
+      return await this.#store.persist(async () => {
+        try {
+          return await this.#store.join({ apart, words, wanted })
+        } catch (error) {
+          if (isUnknown(error)) for (const seat of seats) notKnown(seat)
+          throw error
+        }
+      }, wanted)
     } catch (error) {
       if (!(error instanceof EtcdError) || error.grpc !== GRPC.notFound) throw error
       for (const seat of seats) if (seat.lease?.gone) seat.lease = undefined
@@ -404,26 +409,30 @@ export class EtcdBackend implements Backend {
   /** It is in. */
   async #seated(
     seat: Seat,
-    { fence, holds = true, ahead = 0, snapshot, whole }: Came,
+    { fence, modRevision = fence, holds = true, ahead = 0, snapshot, whole }: Came,
     record: Record,
     lease: Lease | undefined,
     startedAt: number,
   ): Promise<Held | Waiting> {
     seat.fence = fence
+    seat.modRevision = modRevision
     seat.holds = holds
     seat.alone = snapshot === undefined
     seat.record = record
     seat.lease = lease
     seat.state = 'standing'
-    const keptMs = holds ? seat.entry.ttlMs : waitMsOf(seat.entry)
-    // First, for what has no time yet would be swept away while the lease is kept alive.
-    this.#promise(seat, startedAt, keptMs)
+    const wantedMs = holds ? seat.entry.ttlMs : waitMsOf(seat.entry)
+    // Whoever holds by what a waiter has written is kept for as long as that says.
+    const keptMs = lease ? wantedMs : Math.min(wantedMs, promisedMs(record, seat))
     if (lease && !this.#leases.isFresh(lease)) {
+      // Nothing is promised yet, and what has no time left would be swept away meanwhile.
+      seat.due = Infinity
       // If nobody can say how long it is, it is as long as was known before.
       await this.#leases.beat(lease).catch(() => {})
       if (seat.state !== 'standing') return endedMeanwhile(seat, ahead)
-      this.#promise(seat, startedAt, keptMs)
+      seat.due = 0
     }
+    this.#promise(seat, startedAt, keptMs)
     if (!holds || this.#copies.get(seat.name)) {
       const copy = (seat.copy ??= this.#copies.use(seat.name, whole ? snapshot : undefined))
       // It may have heard of more than the answer says.
@@ -507,17 +516,19 @@ export class EtcdBackend implements Backend {
     const askedMs = seat.holds ? ttlMs : Math.min(ttlMs, waitMsOf(seat.entry))
     const keptMs = askedMs + delayOf(seat)
     const heldAt = seat.record.heldAt ?? (seat.holds ? this.#runtime.wallMs() : undefined)
-    const now = this.#clock.now()
     if (this.#mode === 'observed') {
-      const longest = Math.max(keptMs, seat.due - now + delayOf(seat))
-      if (!(await this.#write(seat, { keptMs: longest, heldAt }))) return LOST
+      // As long as any renewal asks for: another one may be answered before this one is written.
+      seat.askedUntil = Math.max(seat.askedUntil, seat.due, startedAt + askedMs)
+      const longest = (): number => seat.askedUntil - this.#clock.now() + delayOf(seat)
+      if (!(await this.#write(seat, () => ({ keptMs: longest(), heldAt })))) return LOST
     } else {
+      const until = Math.max(seat.due, startedAt + askedMs) + delayOf(seat)
       if (seat.lease!.ms < keptMs && !seat.foreign) {
-        const longer = await this.#store.persist(() => this.#leaseFor(seat, keptMs))
-        if (!(await this.#write(seat, { keptMs, heldAt }, longer))) return LOST
+        const longer = await this.#lastingLease(seat, keptMs, until)
+        if (!(await this.#write(seat, () => ({ keptMs, heldAt }), longer))) return LOST
       }
       const lease = seat.lease!
-      if (lease.until - delayOf(seat) < startedAt + askedMs) {
+      if (lease.until < until) {
         try {
           await this.#leases.beat(lease)
         } catch (error) {
@@ -553,25 +564,32 @@ export class EtcdBackend implements Backend {
     const seat = this.#seats.byId(place.id)
     if (seat?.fence === place.fence) return Math.max(0, seat.due + delayOf(seat) - now)
     // A lease is kept alive without a trace in the key.
-    return this.#mode === 'observed' ? Math.max(0, place.record.keptMs - (now - place.seenAt)) : place.record.keptMs
+    const { record, seenAt } = place
+    return this.#mode === 'observed'
+      ? Math.max(0, record.keptMs - (this.#runtime.monotonicMs() - seenAt))
+      : record.keptMs
   }
 
   /** Write into its key, after what is being written there. `false`: it is gone. @throws EtcdError */
-  async #write(seat: Seat, change: Partial<Record>, lease?: Lease): Promise<boolean> {
+  async #write(seat: Seat, change: () => Partial<Record>, lease?: Lease): Promise<boolean> {
     const revision = await this.#writeAt(seat, change, lease)
     return revision !== undefined
   }
 
-  #writeAt(seat: Seat, change: Partial<Record>, lease: Lease | undefined): Promise<number | undefined> {
+  #writeAt(seat: Seat, change: () => Partial<Record>, lease: Lease | undefined): Promise<number | undefined> {
     const write = async (): Promise<number | undefined> => {
-      const record = { ...seat.record, ...change }
+      // With what was not answered. Otherwise: 1. a writer becomes a reader, which is not answered;  2. others come in;  3. its
+      // next renewal makes it a writer again.
+      seat.unwritten = { ...seat.unwritten, ...change() }
+      const record = { ...seat.record, ...seat.unwritten }
       const keeps = lease ? { lease: lease.id } : seat.lease ? { ignoreLease: true } : {}
-      const revision = await this.#store.write(seat, { value: encode(record), ...keeps })
+      const revision = await this.#writeOver(seat, { value: encode(record), ...keeps })
       if (revision === undefined) {
         this.#isGone(seat)
         return undefined
       }
       seat.record = record
+      seat.unwritten = {}
       if (lease) seat.lease = lease
       this.#copies.get(seat.name)?.amend(seat.fence, revision, record)
       return revision
@@ -579,6 +597,17 @@ export class EtcdBackend implements Backend {
     const written = seat.writing.then(write, write)
     seat.writing = written.catch(() => {})
     return written
+  }
+
+  /** Over what it has written itself since, unanswered. @returns at which revision; `undefined`: it is gone @throws EtcdError */
+  async #writeOver(seat: Seat, put: Partial<PutRequest>): Promise<number | undefined> {
+    for (;;) {
+      const written = await this.#store.write(seat, put)
+      if (typeof written === 'number') return (seat.modRevision = written)
+      const { kv } = written
+      if (kv?.createRevision !== seat.fence || decode(kv.value).lingering) return undefined
+      seat.modRevision = kv.modRevision
+    }
   }
 
   // Ending
@@ -605,7 +634,7 @@ export class EtcdBackend implements Backend {
     seat.state = 'leaving'
     this.#unwatched.delete(seat)
     try {
-      const there = await (seat.ownsLease && lease ? this.#endOwn(seat, lease) : this.#endShared(seat, lease))
+      const there = await (seat.ownsLease && lease ? this.#endOwn(seat, lease) : this.#endShared(seat))
       this.#copies.get(name)?.remove(seat.fence)
       this.#forget(seat)
       return there
@@ -622,13 +651,20 @@ export class EtcdBackend implements Backend {
     this.#tickAt(seat.due)
   }
 
-  async #endShared(seat: Seat, lease: Lease | undefined): Promise<boolean> {
-    if (seat.unknownIn === undefined || !lease) return this.#delete(seat)
+  async #endShared(seat: Seat): Promise<boolean> {
+    if (!seat.unknownOn) return this.#delete(seat)
+    const advanced = await this.#keepOut(seat, deletion(seat))
+    return advanced ? wasDeleted(advanced) : this.#store.deleteOwn(seat)
+  }
+
+  /** A join of which nobody knows puts nothing in any more. @returns what came of `more`, if there is one @throws EtcdError */
+  async #keepOut({ unknownOn }: Seat, more: Operation): Promise<Outcome | undefined> {
+    if (!unknownOn) return undefined
     try {
-      return wasDeleted(await this.#store.persist(() => this.#leases.advance(lease, deletion(seat))))
+      return await this.#store.persist(() => this.#leases.advance(unknownOn, more))
     } catch (error) {
-      // Nothing is attached to a lease that is gone, and nothing will be.
-      if (error instanceof EtcdError && error.grpc === GRPC.notFound) return false
+      // Nothing will be attached to a lease that is gone.
+      if (error instanceof EtcdError && error.grpc === GRPC.notFound) return undefined
       throw error
     }
   }
@@ -637,9 +673,9 @@ export class EtcdBackend implements Backend {
   async #endOwn(seat: Seat, lease: Lease): Promise<boolean> {
     const deleted = this.#delete(seat)
     // A join that nobody knows of could still come.
-    if (seat.unknownIn === undefined) await deleted
+    if (!seat.isUnknown) await deleted
     const revoked = this.#store.persist(() => this.#leases.revoke(lease))
-    if (seat.unknownIn === undefined) revoked.catch(() => {})
+    if (!seat.isUnknown) revoked.catch(() => {})
     else await Promise.all([deleted, revoked])
     return deleted
   }
@@ -660,8 +696,10 @@ export class EtcdBackend implements Backend {
   async #linger(seat: Seat, lingerMs: number): Promise<boolean> {
     const endsAt = this.#clock.now() + lingerMs
     const { name, key, fence, lease, ownsLease } = seat
+    // While it stands, such a join finds it.
+    if (!ownsLease) await this.#keepOut(seat, { range: { key } })
     const own = this.#mode === 'observed' ? undefined : await this.#store.persist(() => this.#leases.own(lingerMs))
-    const modRevision = await this.#writeAt(seat, { lingering: true, keptMs: lingerMs }, own)
+    const modRevision = await this.#writeAt(seat, () => ({ lingering: true, keptMs: lingerMs }), own)
     if (modRevision === undefined) return false
     const number = this.#seats.leaveBehind(seat)
     this.#forget(seat)
@@ -674,11 +712,11 @@ export class EtcdBackend implements Backend {
   /** Somebody or something else has ended it. */
   #isGone(seat: Seat): void {
     if (seat.state === 'over') return
-    const { alarm, id, lease, unknownIn } = seat
+    const { alarm, id, unknownOn } = seat
     seat.state = 'over'
     this.#unwatched.delete(seat)
     // It may have been asked for twice, and come once more.
-    if (unknownIn !== undefined && lease) this.#endShared(seat, lease).catch(() => {})
+    if (unknownOn) this.#keepOut(seat, deletion(seat)).catch(() => {})
     // It stays until that has been said.
     this.#wakes.wake(id)
     alarm?.()
@@ -703,7 +741,10 @@ export class EtcdBackend implements Backend {
   }
 
   #sweep(now: number = this.#clock.now()): void {
-    for (const seat of this.#seats.due(now)) {
+    const due = this.#seats.due(now)
+    // Whoever holds is told first: it may not have looked at its clock since that was set ahead.
+    for (const { alarm } of due) alarm?.()
+    for (const seat of due) {
       if (seat.state === 'over') {
         this.#forget(seat)
         continue
@@ -737,7 +778,8 @@ export class EtcdBackend implements Backend {
     if (this.#mode !== 'observed') return false
     const copy = this.#copies.use(name, seen.whole ? seen.snapshot : undefined)
     try {
-      const now = this.#clock.now()
+      // Not by the elapsed clock: a jump of it ends what is ours, and not what others hold.
+      const now = this.#runtime.monotonicMs()
       const stale = copy.holders.filter(({ record, seenAt }) => now - seenAt >= record.keptMs)
       const ended = await Promise.all(stale.map((place) => this.#deleteIf(name, place, unchanged(place))))
       return ended.some(Boolean)
@@ -749,7 +791,7 @@ export class EtcdBackend implements Backend {
   #copyFor(seat: Seat): Copy {
     if (!seat.copy) {
       this.#unwatched.delete(seat)
-      seat.copy = this.#copies.use(seat.name, aloneAt(seat, this.#clock.now()), true)
+      seat.copy = this.#copies.use(seat.name, aloneAt(seat, this.#runtime.monotonicMs()), true)
     }
     return seat.copy
   }
@@ -784,6 +826,22 @@ export class EtcdBackend implements Backend {
         return this.#leases.own(ms)
       case 'observed':
         return undefined
+    }
+  }
+
+  /**
+   * One that lasts until then, before an entry is put on it. Otherwise: 1. a lease that nobody has needed for a while has a moment
+   * left;  2. an entry is put on it, which is not answered;  3. it ends with that moment, though its holder was promised more.
+   */
+  async #lastingLease(seat: Seat, ms: number, until: number): Promise<Lease> {
+    for (;;) {
+      const lease = (await this.#store.persist(() => this.#leaseFor(seat, ms)))!
+      try {
+        if (lease.until < until) await this.#leases.beat(lease)
+        return lease
+      } catch (error) {
+        if (!lease.gone) throw error
+      }
     }
   }
 
@@ -849,6 +907,7 @@ export class EtcdBackend implements Backend {
 /** What is known of an entry that has come in. */
 interface Came {
   readonly fence: number
+  readonly modRevision?: number
   readonly holds?: boolean
   readonly ahead?: number
   readonly snapshot?: Snapshot
@@ -865,6 +924,11 @@ function standing(seat: Seat, startedAt: number, ahead: number, retryAfterMs: nu
   return { state: 'waiting', fence, ttlMs, ahead, retryAfterMs: Math.min(retryAfterMs, ttlMs) }
 }
 
+/** For how long others let stand what has written this, before any lock delay. */
+function promisedMs({ keptMs, heldAt }: Record, seat: Seat): number {
+  return heldAt === undefined ? keptMs : keptMs - delayOf(seat)
+}
+
 /** Counted from then, and rounded down. */
 function leftOf({ due }: Seat, startedAt: number): number {
   return Math.floor(due - startedAt)
@@ -872,7 +936,8 @@ function leftOf({ due }: Seat, startedAt: number): number {
 
 /** A join of it was sent, in the epoch that its lease has now, and nobody knows what became of it. */
 function notKnown(seat: Seat): void {
-  seat.unknownIn = Math.max(seat.unknownIn ?? 0, seat.lease?.epoch ?? 0)
+  seat.isUnknown = true
+  seat.unknownOn = seat.lease
 }
 
 function leasesOf({ lease, waitLease }: Joining): Lease[] {
@@ -884,7 +949,12 @@ function allHeld(standings: readonly (Held | Waiting | undefined)[]): readonly H
   return held.length === standings.length ? held : undefined
 }
 
-function leftEarly(): BackendError {
+/**
+ * It has come in, and must be left once more, when the first time is over. Otherwise: 1. it is left before it came in, which
+ * finds nothing;  2. it comes in, and that is answered first;  3. it is left again, which is taken for the same as 1.
+ */
+async function leftEarly(seats: readonly Seat[]): Promise<BackendError> {
+  await Promise.allSettled(seats.map(({ ending }) => ending))
   return new BackendError('UNAVAILABLE', 'etcd: it left before its join was answered')
 }
 

@@ -83,19 +83,33 @@ export function question(naming: Naming, joining: Joining, isCopied: boolean): O
     ? range(exclusive && !asked && entry.waitersMax === undefined ? 1 : 0)
     : {
         transaction: {
-          compare: [absent({ key, rangeEnd: NO_END }), ...naming.agreeing(name, kind)],
+          compare: [absentKey(key), ...naming.agreeing(name, kind)],
           success: [putWaiting(), range(isCopied ? limit : 0)],
           failure: [range(0)],
         },
       }
   return {
-    transaction: { compare: naming.alone(name, kind), success: [putHolding()], failure: [otherwise] },
+    transaction: { compare: alone(naming, entry, key), success: [putHolding()], failure: [otherwise] },
   }
 }
 
 const NO_END = Buffer.alloc(0)
 
-/** @param now when it was heard of, by the elapsed clock */
+function absentKey(key: Buffer): Partial<Compare> {
+  return absent({ key, rangeEnd: NO_END })
+}
+
+/**
+ * Conditions: nobody is there whom it has to count, nor itself. A reader does not count readers, so without the second: 1. it is
+ * put in, which is not answered;  2. it asks again, and writes over its own key;  3. it takes that revision for its ticket.
+ */
+function alone(naming: Naming, entry: Entry, key: Buffer): readonly Partial<Compare>[] {
+  const kind = classOf(entry)
+  const conditions = naming.alone(entry.name, kind)
+  return kind === 'r' ? [...conditions, absentKey(key)] : conditions
+}
+
+/** @param now when it was heard of, by the monotonic clock */
 export function joined(naming: Naming, joining: Joining, { outcome, revision }: Answer, now: number): Joined {
   const { succeeded, outcomes } = outcome.transaction!
   const last = outcomes.at(-1)!
@@ -114,7 +128,7 @@ export function joined(naming: Naming, joining: Joining, { outcome, revision }: 
 
 /** All of these, if each of them is alone. */
 export function together(naming: Naming, seats: readonly Seat[], records: readonly Record[]): Operation {
-  const compare = seats.flatMap(({ name, entry }) => naming.alone(name, classOf(entry)))
+  const compare = seats.flatMap(({ entry, key }) => alone(naming, entry, key))
   const success = seats.map(({ key, lease }, index): Operation => {
     return { put: { key, value: encode(records[index]!), ...(lease ? { lease: lease.id } : {}) } }
   })

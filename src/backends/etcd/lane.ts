@@ -29,6 +29,8 @@ export interface Question {
   readonly apart: readonly string[]
   /** Called when it is sent. */
   readonly words: () => Words
+  /** Asked before it is sent, each time; if not, it is not sent any more. */
+  readonly wanted?: () => boolean
 }
 
 export interface Words {
@@ -89,7 +91,11 @@ export class Lane {
     const batch: Asked[] = []
     const rest: Asked[] = []
     for (const asked of this.#waiting) {
-      const { apart, alone } = asked
+      const { apart, alone, wanted } = asked
+      if (wanted?.() === false) {
+        asked.reject(new EtcdError(GRPC.failedPrecondition, 'it was given up before it was sent'))
+        continue
+      }
       const full = batch.length === QUESTIONS_MAX || (batch.length > 0 && (alone || batch[0]!.alone))
       if (full || apart.some((word) => this.#busy.has(word))) {
         rest.push(asked)

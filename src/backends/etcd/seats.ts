@@ -21,6 +21,8 @@ export interface Seat extends Claim {
   record: Record
   /** Its ticket; 0 until it is known. */
   fence: number
+  /** The revision of the last change of its key that is known. */
+  modRevision: number
   /** Of a client-observed one there is none. */
   lease: Lease | undefined
   /** Another process has put it in. */
@@ -33,15 +35,21 @@ export interface Seat extends Claim {
   alone: boolean
   /** By the elapsed clock: until then it is promised to stand, if it is not renewed. */
   due: number
+  /** The same, if all renewals are answered that were asked for. */
+  askedUntil: number
   holds: boolean
   /** `leaving`: its end was asked for and not answered. `over`: it is nobody's any more. */
   state: 'joining' | 'standing' | 'leaving' | 'over'
-  /** A join was sent in this epoch of the lease, and nobody knows what became of it. */
-  unknownIn: number | undefined
+  /** A join was sent, and nobody knows what became of it. */
+  isUnknown: boolean
+  /** The lease whose epoch such a join asked for. */
+  unknownOn: Lease | undefined
   /** Its end, while that is on its way. */
   ending: Promise<boolean> | undefined
   /** What is written into its key, one after the other. */
   writing: Promise<unknown>
+  /** What was to be written of its record, while that is not answered. */
+  unwritten: Partial<Record>
   /** Who wants to hear that it may be gone. */
   alarm: (() => void) | undefined
 }
@@ -57,17 +65,21 @@ function newSeat(entry: Entry, joinedAt: number): Seat {
     key: NOWHERE,
     record: { id, weight, capacity, info, keptMs: ttlMs + lockDelayMs, joinedAt },
     fence: 0,
+    modRevision: 0,
     lease: undefined,
     foreign: false,
     ownsLease: false,
     copy: undefined,
     alone: false,
     due: 0,
+    askedUntil: 0,
     holds: false,
     state: 'joining',
-    unknownIn: undefined,
+    isUnknown: false,
+    unknownOn: undefined,
     ending: undefined,
     writing: Promise.resolve(),
+    unwritten: {},
     alarm: undefined,
   }
 }
@@ -75,7 +87,7 @@ function newSeat(entry: Entry, joinedAt: number): Seat {
 /** One that another process has put in. Its lease is that one's, and will not be another. */
 export function foreignSeat(
   name: string,
-  { id, key, fence, record }: Place,
+  { id, key, fence, modRevision, record }: Place,
   lease: Lease | undefined,
   now: number,
 ): Seat {
@@ -89,17 +101,21 @@ export function foreignSeat(
     key,
     record,
     fence,
+    modRevision,
     lease,
     foreign: true,
     ownsLease: false,
     copy: undefined,
     alone: false,
     due: now,
+    askedUntil: now,
     holds: false,
     state: 'standing',
-    unknownIn: undefined,
+    isUnknown: false,
+    unknownOn: undefined,
     ending: undefined,
     writing: Promise.resolve(),
+    unwritten: {},
     alarm: undefined,
   }
 }

@@ -13,14 +13,19 @@ import type { Naming } from './keys.ts'
 import type { Answer, Question } from './lane.ts'
 import { Lane } from './lane.ts'
 import type { Leases } from './leases.ts'
-import type { Compare, Operation, PutRequest } from './messages.ts'
+import type { Compare, KeyValue, Operation, PutRequest } from './messages.ts'
 import { BY, ORDER } from './messages.ts'
-import { owned, ticket } from './record.ts'
+import { owned, ticket, unchanged } from './record.ts'
 
 /** What may pass is tried again for this long, within a request. */
 const PERSIST_MS = 4000
 /** The pause before it is tried again grows from the first to the second. */
 const [AGAIN_FIRST_MS, AGAIN_LONGEST_MS] = [20, 400]
+
+/** What stands under a key, if anything does. */
+export interface Found {
+  readonly kv: KeyValue | undefined
+}
 
 export class Store {
   readonly #client: EtcdClient
@@ -48,7 +53,7 @@ export class Store {
   async read(name: string): Promise<Snapshot> {
     const range = { ...this.#naming.all(name), order: ORDER.ascending, by: BY.create }
     const { outcome, revision } = await this.#ask([], { range })
-    return snapshotOf(this.#naming, outcome.range!, revision, this.#clock.now())
+    return snapshotOf(this.#naming, outcome.range!, revision, this.#client.runtime.monotonicMs())
   }
 
   /** The ticket of the first place of a name, and how many there are. @throws EtcdError */
@@ -75,8 +80,13 @@ export class Store {
         unsure()
       }
     }
+    return this.deleteOwn(seat)
+  }
+
+  /** The same, on that condition. @throws EtcdError */
+  async deleteOwn(seat: Parameters<typeof deletion>[0]): Promise<boolean> {
     const operation = deletion(seat)
-    return wasDeleted((await this.persist(() => this.#ask([key], operation))).outcome)
+    return wasDeleted((await this.persist(() => this.#ask([seat.key], operation))).outcome)
   }
 
   /** Delete it if a condition is met. @returns whether it was @throws EtcdError */
@@ -84,9 +94,19 @@ export class Store {
     return (await this.#if(key, [condition], { delete: { key } })) !== undefined
   }
 
-  /** Write into an entry that is there, and somebody's. @returns at which revision; `undefined`: it is not @throws EtcdError */
-  write({ key, fence }: Pick<Place, 'key' | 'fence'>, put: Partial<PutRequest>): Promise<number | undefined> {
-    return this.#if(key, [ticket({ key, fence }), owned(key)], { put: { key, ...put } })
+  /**
+   * Write into an entry that is there, and somebody's, and as it was left at a revision. Otherwise: 1. something is written, and not
+   * answered;  2. something else is;  3. the first arrives, and takes that back.
+   *
+   * @returns at which revision; or the key, if it is another @throws EtcdError
+   */
+  async write(place: Pick<Place, 'key' | 'fence' | 'modRevision'>, put: Partial<PutRequest>): Promise<number | Found> {
+    const { key } = place
+    const compare = [ticket(place), owned(key), unchanged(place)]
+    const transaction = { compare, success: [{ put: { key, ...put } }], failure: [{ range: { key } }] }
+    const { outcome, revision } = await this.persist(() => this.#ask([key], { transaction }))
+    const { succeeded, outcomes } = outcome.transaction!
+    return succeeded ? revision : { kv: outcomes[0]!.range!.kvs[0] }
   }
 
   /** Try again what may pass, while it is wanted. @throws EtcdError */

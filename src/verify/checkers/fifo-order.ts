@@ -1,12 +1,13 @@
 /**
  * First in, first out: the coordinator lets nobody hold while somebody with an earlier ticket stands in the queue and
  * waits; nobody waits, or is told to wait, who fits; and a ticket is drawn once and never comes back.
+ * Where a coordinator forgets, a new line begins.
  *
  * What it proves: that none was overtaken, on the coordinator's own log. User code cannot tell: two readers that were
  * granted together may hear of it in either order. Where no such log was recorded, only the order of exclusive grants
  * speaks, and `fence-order` looks at that.
  */
-import type { Event, History, Violation } from '../history.ts'
+import type { Event, Forgotten, History, Violation } from '../history.ts'
 import { byName } from '../history.ts'
 
 interface Line {
@@ -19,26 +20,28 @@ interface Line {
   lastTicket: number
 }
 
-type OfQueue = Extract<Event, { kind: 'entered' | 'holds' | 'waits' | 'lightened' | 'left' }>
+type OfQueue = Extract<Event, { kind: 'entered' | 'holds' | 'waits' | 'lightened' | 'left' | 'forgotten' }>
 
-const KINDS = new Set<string>(['entered', 'holds', 'waits', 'lightened', 'left'] satisfies OfQueue['kind'][])
+const KINDS = new Set<string>([
+  'entered',
+  'holds',
+  'waits',
+  'lightened',
+  'left',
+  'forgotten',
+] satisfies OfQueue['kind'][])
 
 export function fifoOrder(history: History): Violation[] {
   const violations: Violation[] = []
   const log = history.events.filter((event): event is OfQueue => KINDS.has(event.kind))
   for (const [name, events] of byName(log, (event) => event.name)) {
-    const line: Line = {
-      waiting: new Map(),
-      holding: new Map(),
-      seen: new Set(),
-      capacity: 0,
-      heldWeight: 0,
-      lastTicket: -1,
-    }
+    let line = newLine()
     const object = (text: string, ...shown: readonly Event[]): void =>
       void violations.push({ checker: 'fifo-order', text: `"${name}": ${text}`, events: shown })
     events.forEach((event, index) => {
-      apply(line, event, object)
+      // Who is there then enters anew, also one that had left.
+      if (event.kind === 'forgotten') line = newLine()
+      else apply(line, event, object)
       // What one verb changed stands in the log as several events of one instant; between them anything may be half done.
       if (events[index + 1]?.at !== event.at) idle(line, event, object)
     })
@@ -48,7 +51,11 @@ export function fifoOrder(history: History): Violation[] {
 
 type Object = (text: string, ...events: readonly Event[]) => void
 
-function apply(line: Line, event: OfQueue, object: Object): void {
+function newLine(): Line {
+  return { waiting: new Map(), holding: new Map(), seen: new Set(), capacity: 0, heldWeight: 0, lastTicket: -1 }
+}
+
+function apply(line: Line, event: Exclude<OfQueue, Forgotten>, object: Object): void {
   const { fence } = event
   switch (event.kind) {
     case 'entered':

@@ -28,6 +28,9 @@ export function residue(history: History): Violation[] {
         if (!before) lingering.set(entryKey(event), event)
         break
       }
+      case 'forgotten':
+        for (const [key, before] of lingering) if (before.name === event.name) lingering.delete(key)
+        break
       default:
         break
     }

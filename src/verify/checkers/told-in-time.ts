@@ -5,7 +5,8 @@
  * hold. At the deadline a hold must have been released, or its signal fires within one turn of the event loop; a process
  * that stood still then hears of it within one turn after it goes on; one whose machine slept within the second after
  * which every connection looks at its clocks again. `assertHeld()` is never late, whatever stood still. And a lease whose
- * entry is gone (an operator evicted it, for example) is not renewed any more: the next answer says that it is lost.
+ * entry is gone (an operator evicted it, for example) is not renewed any more: the next answer says that it is lost. Where
+ * a coordinator tells its holders of what it has forgotten, it tells them soon.
  */
 import type { Event, History, Hold, Violation } from '../history.ts'
 import { endOf, entryKey, evidence } from '../history.ts'
@@ -15,6 +16,10 @@ export interface ToldOptions {
   readonly turnMs: number
   /** How long after a sleep of the machine a signal may stay silent. */
   readonly afterSleepMs: number
+  /** How old what the answer to a renewal says may be. Default 0. */
+  readonly renewedMs?: number
+  /** How soon a holder hears that the coordinator has forgotten its entry, where it is told. Default: when it renews. */
+  readonly goneMs?: number
 }
 
 export function toldInTime(history: History, options: ToldOptions): Violation[] {
@@ -30,9 +35,11 @@ export function toldInTime(history: History, options: ToldOptions): Violation[] 
         events: [...evidence(hold), ...more],
       })
     silentAtDeadline(history, hold, options, object)
-    checkedTooLate(hold, options, object)
+    checkedTooLate(history, hold, options, object)
     cameBack(hold, object)
-    renewedGone(hold, gone.get(entryKey(hold.granted)), options, object)
+    const left = gone.get(entryKey(hold.granted))
+    renewedGone(hold, left, options, object)
+    forgottenInSilence(history, hold, left, options, object)
   }
   return violations
 }
@@ -44,7 +51,16 @@ type Object = (text: string, ...events: readonly Event[]) => void
 
 function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, object: Object): void {
   const deadline = deadlineAt(hold, Infinity)
-  const told = Math.min(endOf(hold), history.crashes.get(hold.process)?.at ?? Infinity)
+  const told = toldAt(history, hold)
+  const limit = limitOf(history, hold, deadline, options)
+  if (told <= limit || history.endedAt <= limit) return
+  object(
+    told === Infinity ? `was never told that it ended at ${deadline}` : `ended at ${deadline}, and was told at ${told}`,
+  )
+}
+
+/** When user code must have heard of what it was to hear of by then. */
+function limitOf(history: History, hold: Hold, deadline: number, options: ToldOptions): number {
   const pauses = history.pauses.get(hold.process) ?? []
   let limit = deadline + options.turnMs
   for (const { at, until, asleep } of pauses) {
@@ -54,18 +70,24 @@ function silentAtDeadline(history: History, hold: Hold, options: ToldOptions, ob
     if (asleep && until + options.afterSleepMs > deadline) limit = Math.max(limit, until + options.afterSleepMs)
     else if (until > deadline) limit = Math.max(limit, until + options.turnMs)
   }
-  if (told <= limit || history.endedAt <= limit) return
-  object(
-    told === Infinity ? `was never told that it ended at ${deadline}` : `ended at ${deadline}, and was told at ${told}`,
-  )
+  return limit
 }
 
-function checkedTooLate(hold: Hold, options: ToldOptions, object: Object): void {
+function toldAt(history: History, hold: Hold): number {
+  return Math.min(endOf(hold), history.crashes.get(hold.process)?.at ?? Infinity)
+}
+
+function checkedTooLate({ events }: History, hold: Hold, options: ToldOptions, object: Object): void {
   for (const check of hold.checked) {
     const deadline = deadlineAt(hold, check.at)
     if (check.at > deadline + options.turnMs) object(`assertHeld() returned at ${check.at}, after ${deadline}`, check)
-    if (hold.lost && check.at >= hold.lost.at) object('assertHeld() returned after the loss', check)
+    if (hold.lost && isBefore(events, hold.lost, check)) object('assertHeld() returned after the loss', check)
   }
+}
+
+/** At one instant, the order in which they were written down tells. */
+function isBefore(events: readonly Event[], one: Event, other: Event): boolean {
+  return one.at === other.at ? events.indexOf(one) < events.indexOf(other) : one.at < other.at
 }
 
 function cameBack(hold: Hold, object: Object): void {
@@ -76,9 +98,27 @@ function cameBack(hold: Hold, object: Object): void {
 /** A deadline that is more than a ttl behind the end of its entry was given by an answer that came after that end. */
 function renewedGone(hold: Hold, left: Event | undefined, options: ToldOptions, object: Object): void {
   const ttlMs = hold.granted?.ttlMs
-  const limit = left && ttlMs !== undefined && left.at + ttlMs * CLOCKS_DIFFER + options.turnMs
+  const limit =
+    left && ttlMs !== undefined && left.at + ttlMs * CLOCKS_DIFFER + options.turnMs + (options.renewedMs ?? 0)
   const renewed = limit && hold.deadlines.find(({ until }) => until > limit)
   if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${left.at}`, left, renewed)
+}
+
+function forgottenInSilence(
+  history: History,
+  hold: Hold,
+  left: Event | undefined,
+  options: ToldOptions,
+  object: Object,
+): void {
+  const { granted } = hold
+  if (options.goneMs === undefined || !left || !granted || granted.at > left.at) return
+  const forgotten = history.forgettings.some(
+    ({ name, at, until }) => name === granted.name && at <= left.at && left.at <= until,
+  )
+  const limit = limitOf(history, hold, left.at + options.goneMs, options)
+  if (forgotten && Math.min(toldAt(history, hold), deadlineAt(hold, Infinity)) > limit && history.endedAt > limit)
+    object(`was not told for ${options.goneMs} ms that its entry was gone at ${left.at}`, left)
 }
 
 /** The deadline as its holder knew it at this time. */

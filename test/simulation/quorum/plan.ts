@@ -5,9 +5,9 @@
  * over, a node that only some can reach, processes that ask at the same moment, and a majority that meets the one before
  * it only in a node that has forgotten.
  */
-import type { FaultPlan, NodePlan, NodeVerb, Plan, ProcessPlan, TaskPlan } from './plan.ts'
-import { DRIFT, processOf, sleeps } from './plan.ts'
-import { Random } from './random.ts'
+import type { FaultPlan, NodePlan, NodeVerb, Plan, ProcessPlan, TaskPlan } from '../plan.ts'
+import { DRIFT, processOf, sleeps } from '../plan.ts'
+import { Random } from '../random.ts'
 
 /** Keeps the chance of these plans apart from that of others. */
 const FAMILY = 1000
@@ -76,12 +76,15 @@ export function quorumPlanOf(seed: number, count: number): Plan {
     seed,
     long,
     faultsUntilMs,
-    coordinatorDrift: 0,
-    quorum: {
+    site: {
+      kind: 'quorum',
       nodes,
       longestMs,
       nodeTimeoutMs: 4 * (delayMs + jitterMs) + random.pick([5, 30, ttlMs / 4]),
     },
+    // A node that was silent is asked again when so much time has passed; where nobody stands in a queue, those who were
+    // refused ask again after so long at the latest.
+    allowance: { healMs: calm ? 0 : 5000, turnMs: 2000, noticeMs: 0, leaveWays: 4, leaveMs: 0 },
     network,
     processes,
     faults: faults.filter((fault) => fault.kind !== 'jump' || !sleeps(faults, fault.process)),
