@@ -51,7 +51,7 @@ function made(known?: Snapshot, since = false) {
   }
   const events = {
     holds: ({ id }: { id: string }) => void holds.push(id),
-    gone: (id: string) => void lost.push(id),
+    gone: ({ id }: { id: string }) => void lost.push(id),
     changed() {},
   }
   const copy = new Copy('q', parts, events, known, since)

@@ -6,7 +6,7 @@
  * when it matters, clocks that always drift as far as they may.
  */
 import type { EtcdPlan } from './etcd/plan.ts'
-import type { Random } from './random.ts'
+import { Random } from './random.ts'
 import type { RedisPlan } from './redis/plan.ts'
 
 export interface Plan {
@@ -167,7 +167,8 @@ export type FaultPlan =
       readonly n: number
       /**
        * `evict-again`: its entry is evicted, and then it arrives once more. `forget`: it is carried out and answered, and
-       * then its node forgets, or its coordinator is struck by what the plan has in store for that.
+       * then its node forgets, or its coordinator is struck by what the plan has in store for that. `late-and-cut`: its answer
+       * is late, and then nothing gets through for a while.
        */
       readonly does:
         | 'lose-request'
@@ -178,6 +179,7 @@ export type FaultPlan =
         | 'astray'
         | 'evict-again'
         | 'forget'
+        | 'late-and-cut'
       readonly ms: number
     }
 
@@ -188,7 +190,7 @@ export type RedisFault =
   | {
       readonly kind: 'failover'
       readonly atMs: number
-      /** Which of its replicas takes over. */
+      /** The server that takes over, if it follows the primary; otherwise, another one that does. */
       readonly to: number
       readonly downMs: number
       /** The old one is away for so much longer, or goes on as the primary of the processes that stay with it. */
@@ -211,7 +213,8 @@ export type EtcdFault =
   | { readonly kind: 'freeze'; readonly atMs: number; readonly forMs: number }
   /** All members die, and come back with their disks. */
   | { readonly kind: 'restart'; readonly atMs: number; readonly downMs: number; readonly keeps: boolean }
-  | { readonly kind: 'compact'; readonly atMs: number }
+  /** What has happened is forgotten; perhaps before those who watch have heard of it, for their connections are lost. */
+  | { readonly kind: 'compact'; readonly atMs: number; readonly resets: boolean }
 
 export type ProcessFault = Extract<FaultPlan, { kind: 'pause' | 'sleep' | 'jump' | 'crash' | 'partition' }>
 export type SiteFault = Extract<FaultPlan, { kind: 'evict' | 'away' | 'slow' | 'forget' }> | RedisFault | EtcdFault
@@ -220,8 +223,19 @@ export const CAPACITY = 3
 /** The worst that is allowed: the rates of two clocks differ by twice this, and by a hair more. */
 export const DRIFT = 0.01
 
+/** Up to this seed all schedules are quick: those are for every day, and for mistakes that are to be caught soon. */
+const QUICK_SEEDS = 5000
+/** Keeps this chance apart from all other. */
+const DENSITY = 9
+
+/** Hundreds of holds one after the other, so that whatever adds up shows. */
+export function isDense(seed: number): boolean {
+  return seed > QUICK_SEEDS && new Random(seed, DENSITY).chance(1 / 6)
+}
+
 export interface Setting {
   readonly long: boolean
+  readonly dense: boolean
   readonly ttlMs: number
   readonly names: readonly string[]
   /** `alone`: there are exclusive locks only. */
@@ -230,8 +244,8 @@ export interface Setting {
 }
 
 export function processOf(random: Random, stream: number, setting: Setting): ProcessPlan {
-  const { long, ttlMs, faultsUntilMs } = setting
-  const tasks = long ? random.whole(6, 14) : random.whole(3, 5)
+  const { long, dense, ttlMs, faultsUntilMs } = setting
+  const tasks = dense ? random.whole(50, 90) : long ? random.whole(6, 14) : random.whole(3, 5)
   return {
     name: `p${stream}`,
     stream,
@@ -239,11 +253,20 @@ export function processOf(random: Random, stream: number, setting: Setting): Pro
     drift: random.pick([-DRIFT, DRIFT]),
     waitTtlMs: ttlMs * random.pick([0.5, 1, 2]),
     requestTimeoutMs: Math.max(150, ttlMs * random.pick([0.3, 0.6, 1.5])),
-    lanes: Array.from({ length: random.chance(0.25) ? 2 : 1 }, () =>
-      Array.from({ length: tasks }, () => taskOf(random, setting)),
+    lanes: Array.from({ length: random.chance(0.25) || dense ? 2 : 1 }, () =>
+      Array.from({ length: tasks }, () => {
+        const task = taskOf(random, setting)
+        return dense && random.chance(0.9) ? brief(random, task) : task
+      }),
     ),
     renewsInBulk: random.chance(0.5),
   }
+}
+
+function brief(random: Random, task: TaskPlan): TaskPlan {
+  const [gapMs, holdMs] = [random.between(0, 10), random.between(0, 10)]
+  const plain = { abortAfterMs: undefined, minHoldMs: 0, lockDelayMs: 0, maxHoldMs: undefined }
+  return { ...task, ...plain, gapMs, holdMs, waitMs: Infinity, accesses: random.whole(0, 1), thinkMs: 5 }
 }
 
 const NO_SHAPE = { mutex: 0, read: 0, write: 0, permits: 0 }
@@ -280,6 +303,11 @@ function taskOf(random: Random, { ttlMs, names, leaning }: Setting): TaskPlan {
     lockDelayMs: random.chance(0.1) ? random.between(0, ttlMs / 2) : 0,
     maxHoldMs: random.chance(0.08) ? random.between(10, ttlMs) : undefined,
   }
+}
+
+/** Some hold for longer than their lease, so that it matters who still knows them. */
+export function longer(random: Random, task: TaskPlan): TaskPlan {
+  return random.chance(0.4) ? { ...task, holdMs: task.ttlMs * random.between(1, 3) } : task
 }
 
 function waitOf(random: Random, ttlMs: number): number {

@@ -1,8 +1,6 @@
 import { expect, test } from 'vitest'
 import { memory } from '../../src/backends/memory/index.ts'
 import { connect } from '../../src/connect.ts'
-import { EtcdBackend, EtcdClient } from '../../src/backends/etcd/index.ts'
-import { RedisBackend } from '../../src/backends/redis/index.ts'
 import { QuorumBackend } from '../../src/quorum/index.ts'
 import { Register } from '../../src/verify/register.ts'
 import type { Library } from './library.ts'

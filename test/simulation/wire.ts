@@ -205,9 +205,10 @@ export class Wire {
     const lost = lose! < network.lossRate ? (which! < 0.5 ? 'request' : 'reply') : undefined
     const does = fault?.does
     const lateMs = fault?.ms ?? 0
+    if (does === 'late-and-cut') this.later(request + reply + lateMs, () => this.#cut(4 * lateMs))
     return {
       requestMs: request + (which! < 0.5 ? tailMs : 0) + (does === 'late-request' ? lateMs : 0),
-      replyMs: reply + (which! < 0.5 ? 0 : tailMs) + (does === 'late-reply' ? lateMs : 0),
+      replyMs: reply + (which! < 0.5 ? 0 : tailMs) + (does === 'late-reply' || does === 'late-and-cut' ? lateMs : 0),
       againMs:
         does === 'again' || does === 'evict-again'
           ? lateMs
@@ -219,6 +220,13 @@ export class Wire {
       lose: does === 'lose-request' ? 'request' : does === 'lose-reply' ? 'reply' : lost,
       silent: spread! < network.silentRate,
     }
+  }
+
+  #cut(ms: number): void {
+    const { now, faultsUntilMs } = this.world
+    const until = Math.min(now() + ms, faultsUntilMs)
+    this.cutUntil.requests = Math.max(this.cutUntil.requests, until)
+    this.cutUntil.replies = Math.max(this.cutUntil.replies, until)
   }
 
   /** What the plan says of this message, the next one of its verb. */

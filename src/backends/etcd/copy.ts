@@ -56,7 +56,7 @@ export interface CopyEvents {
   /** This place holds. Said once. */
   holds(place: Place): void
   /** It is there no more. */
-  gone(id: string): void
+  gone(place: Place): void
   /** Who holds has changed, or what they say of themselves. */
   changed(): void
 }
@@ -218,7 +218,7 @@ export class Copy {
     this.#seen = revision
     this.#verifiedAt = this.#parts.clock.now()
     const there = new Set(places.map(({ fence }) => fence))
-    for (const { fence, id } of before.values()) if (!there.has(fence)) this.#events.gone(id)
+    for (const place of before.values()) if (!there.has(place.fence)) this.#events.gone(place)
     if (!this.#lacks) this.#apply(this.#early.splice(0))
     else if (this.#standing) this.refresh().catch(() => {})
     this.#settle()
@@ -247,7 +247,7 @@ export class Copy {
   #delete(key: Buffer): void {
     const index = this.#places.findIndex((place) => place.key.equals(key))
     const [gone] = index < 0 ? [] : this.#places.splice(index, 1)
-    if (gone) this.#events.gone(gone.id)
+    if (gone) this.#events.gone(gone)
   }
 
   #put(place: Place): void {

@@ -807,9 +807,10 @@ export class EtcdBackend implements Backend {
         if (seat?.fence === fence) seat.holds = true
         this.#wakes.wake(id, { held: BigInt(fence) })
       },
-      gone: (id) => {
+      gone: ({ id, fence }) => {
         const seat = this.#seats.byId(id)
-        if (seat?.state === 'standing') this.#isGone(seat)
+        // An older one of the same owner token may have come in and gone before that was answered.
+        if (seat?.state === 'standing' && seat.fence === fence) this.#isGone(seat)
       },
       changed: () => this.#wakes.change(name),
     }
@@ -954,7 +955,7 @@ function allHeld(standings: readonly (Held | Waiting | undefined)[]): readonly H
  * finds nothing;  2. it comes in, and that is answered first;  3. it is left again, which is taken for the same as 1.
  */
 async function leftEarly(seats: readonly Seat[]): Promise<BackendError> {
-  await Promise.allSettled(seats.map(({ ending }) => ending))
+  await Promise.allSettled(seats.flatMap(({ ending }) => ending ?? []))
   return new BackendError('UNAVAILABLE', 'etcd: it left before its join was answered')
 }
 

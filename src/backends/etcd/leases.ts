@@ -20,6 +20,8 @@ import { LEASE_GRANT, LEASE_REVOKE, TXN } from './messages.ts'
 
 /** A lease that has less than this share of its time is kept alive before anything is promised. */
 const FRESH = 0.9
+/** One that has less than this share may be over before it is kept alive; nothing new is put on it. */
+const SPENT = 0.1
 
 export class Lease {
   readonly id: bigint
@@ -64,10 +66,10 @@ export class Leases {
     this.#onGone = onGone
   }
 
-  /** The shared lease of a length, if it is alive. */
+  /** The shared lease of a length, if it is alive, and not for a moment only. */
   alive(ms: number): Lease | undefined {
     const lease = this.#shared.get(secondsOf(ms))
-    return lease && !lease.gone && lease.until > this.#clock.now() ? lease : undefined
+    return lease && !lease.gone && lease.until - this.#clock.now() > SPENT * lease.ms ? lease : undefined
   }
 
   /** The shared lease of a length. @throws EtcdError */

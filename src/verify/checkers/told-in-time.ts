@@ -8,7 +8,7 @@
  * entry is gone (an operator evicted it, for example) is not renewed any more: the next answer says that it is lost. Where
  * a coordinator tells its holders of what it has forgotten, it tells them soon.
  */
-import type { Event, History, Hold, Violation } from '../history.ts'
+import type { Event, Forgotten, History, Hold, Violation } from '../history.ts'
 import { endOf, entryKey, evidence } from '../history.ts'
 
 export interface ToldOptions {
@@ -38,7 +38,7 @@ export function toldInTime(history: History, options: ToldOptions): Violation[] 
     checkedTooLate(history, hold, options, object)
     cameBack(hold, object)
     const left = gone.get(entryKey(hold.granted))
-    renewedGone(hold, left, options, object)
+    renewedGone(history, hold, left, options, object)
     forgottenInSilence(history, hold, left, options, object)
   }
   return violations
@@ -96,12 +96,24 @@ function cameBack(hold: Hold, object: Object): void {
 }
 
 /** A deadline that is more than a ttl behind the end of its entry was given by an answer that came after that end. */
-function renewedGone(hold: Hold, left: Event | undefined, options: ToldOptions, object: Object): void {
+function renewedGone(
+  history: History,
+  hold: Hold,
+  left: Event | undefined,
+  options: ToldOptions,
+  object: Object,
+): void {
   const ttlMs = hold.granted?.ttlMs
-  const limit =
-    left && ttlMs !== undefined && left.at + ttlMs * CLOCKS_DIFFER + options.turnMs + (options.renewedMs ?? 0)
-  const renewed = limit && hold.deadlines.find(({ until }) => until > limit)
-  if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${left.at}`, left, renewed)
+  if (!left || ttlMs === undefined) return
+  const goneAt = Math.max(left.at, ...forgettingsOf(history, hold, left).map(({ until }) => until))
+  const limit = goneAt + ttlMs * CLOCKS_DIFFER + options.turnMs + (options.renewedMs ?? 0)
+  const renewed = hold.deadlines.find(({ until }) => until > limit)
+  if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${goneAt}`, left, renewed)
+}
+
+/** What a coordinator was about to lose when this entry left: part of it may have known the entry until the end of that. */
+function forgettingsOf({ forgettings }: History, { granted }: Hold, left: Event): readonly Forgotten[] {
+  return forgettings.filter(({ name, at, until }) => name === granted?.name && at <= left.at && left.at <= until)
 }
 
 function forgottenInSilence(
@@ -113,9 +125,7 @@ function forgottenInSilence(
 ): void {
   const { granted } = hold
   if (options.goneMs === undefined || !left || !granted || granted.at > left.at) return
-  const forgotten = history.forgettings.some(
-    ({ name, at, until }) => name === granted.name && at <= left.at && left.at <= until,
-  )
+  const forgotten = forgettingsOf(history, hold, left).length > 0
   const limit = limitOf(history, hold, left.at + options.goneMs, options)
   if (forgotten && Math.min(toldAt(history, hold), deadlineAt(hold, Infinity)) > limit && history.endedAt > limit)
     object(`was not told for ${options.goneMs} ms that its entry was gone at ${left.at}`, left)

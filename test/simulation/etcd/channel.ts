@@ -6,14 +6,16 @@
  * it.
  */
 import type { Connection } from '../../../src/backends/etcd/client.ts'
-import { EtcdError, GRPC } from '../../../src/backends/etcd/errors.ts'
+import type { EtcdError } from '../../../src/backends/etcd/errors.ts'
+import { GRPC } from '../../../src/backends/etcd/errors.ts'
 import type { Stream, StreamEvents } from '../../../src/backends/etcd/channel.ts'
-import type { LeaseRequest, Method, Transaction, WatchRequest } from '../../../src/backends/etcd/messages.ts'
+import type { Method, Transaction } from '../../../src/backends/etcd/messages.ts'
 import { DELETE, LEASE_KEEP_ALIVE, TXN } from '../../../src/backends/etcd/messages.ts'
 import type { SimulatedRuntime } from '../../../src/testing/simulated.ts'
 import type { Verb } from '../plan.ts'
 import type { Fate, Wire } from '../wire.ts'
 import type { Cluster, Served } from './cluster.ts'
+import { Refusal } from './keys.ts'
 import type { Member } from './member.ts'
 
 /** What a member sees of a stream. */
@@ -23,12 +25,13 @@ export interface MemberSide {
   /** Say something on it. */
   tell(response: unknown, verb: Verb): void
   /** End it, with an error. */
-  end(error: EtcdError): void
+  end(refusal: Refusal): void
 }
 
 export class SimulatedChannel implements Connection {
   readonly endpoint: string
   readonly ready: Promise<void>
+  readonly #error: typeof EtcdError
   readonly #cluster: Cluster
   readonly #member: Member
   readonly #wire: Wire
@@ -42,7 +45,15 @@ export class SimulatedChannel implements Connection {
   /** Nothing gets through any more, and nobody is told. */
   #silent = false
 
-  constructor(cluster: Cluster, member: Member, wire: Wire, runtime: SimulatedRuntime, connectMs: number) {
+  constructor(
+    error: typeof EtcdError,
+    cluster: Cluster,
+    member: Member,
+    wire: Wire,
+    runtime: SimulatedRuntime,
+    connectMs: number,
+  ) {
+    this.#error = error
     this.endpoint = member.endpoint
     this.#cluster = cluster
     this.#member = member
@@ -79,14 +90,14 @@ export class SimulatedChannel implements Connection {
   async call<Q, A>(method: Method<Q, A>, message: Partial<Q>, timeoutMs: number): Promise<A> {
     await this.ready
     return new Promise<A>((resolve, reject) => {
-      if (this.#ended) return reject(lost(this.#ended))
+      if (this.#ended) return reject(this.#said(this.#ended))
       const over = (): void => {
         limit.cancel()
         this.#open.delete(failed)
       }
       const failed = (error: Error): void => {
         over()
-        reject(lost(error))
+        reject(this.#said(error))
       }
       this.#open.add(failed)
       const late = (): void => this.end(new Error(`${this.endpoint} did not answer within ${timeoutMs} ms`))
@@ -97,8 +108,7 @@ export class SimulatedChannel implements Connection {
         ({ answer, error }) => {
           if (this.#ended || this.#silent) return
           over()
-          if (error) reject(error)
-          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- of this method, as the members answer it
+          if (error) reject(this.#said(error))
           else resolve(answer as A)
         },
         (error: Error) => this.end(error),
@@ -107,14 +117,14 @@ export class SimulatedChannel implements Connection {
   }
 
   stream<Q, A>(method: Method<Q, A>, events: StreamEvents<A>): Stream<Q> {
-    if (this.#ended) throw lost(this.#ended)
+    if (this.#ended) throw this.#said(this.#ended)
     let over = false
     const failed = (error: Error): void => {
       this.#open.delete(failed)
       this.#cluster.closed(side)
       if (over) return
       over = true
-      queueMicrotask(() => events.ended(lost(error)))
+      queueMicrotask(() => events.ended(this.#said(error)))
     }
     this.#open.add(failed)
     const keepsAlive = method.path === LEASE_KEEP_ALIVE.path
@@ -130,9 +140,8 @@ export class SimulatedChannel implements Connection {
       get dead() {
         return wire.inbox.dead
       },
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- of this method, as the members answer it
       tell: (response, verb) => say(this.#wire.fate(verb), () => events.message(response as A)),
-      end: (error) => say(this.#wire.fate('watch'), () => failed(error)),
+      end: (refusal) => say(this.#wire.fate('watch'), () => failed(refusal)),
     }
     this.#cluster.opened(side, this.#member)
     return {
@@ -142,8 +151,8 @@ export class SimulatedChannel implements Connection {
         if (this.#isLost(fate)) return
         this.#there.carry(fate.requestMs, () => {
           if (this.#ended || over) return
-          if (keepsAlive) this.#cluster.beat(side, this.#member, request as Partial<LeaseRequest>, fate)
-          else this.#cluster.watch(side, this.#member, request as Partial<WatchRequest>)
+          if (keepsAlive) this.#cluster.beat(side, this.#member, request, fate)
+          else this.#cluster.watch(side, this.#member, request)
         })
       },
       end: () => {
@@ -165,6 +174,11 @@ export class SimulatedChannel implements Connection {
     for (const failed of [...this.#open]) failed(error)
     this.#open.clear()
     this.#member.channels.delete(this)
+  }
+
+  /** In the words of the client: what a member says, or that nobody knows. */
+  #said(error: Error): EtcdError {
+    return new this.#error(error instanceof Refusal ? error.grpc : GRPC.unavailable, error.message)
   }
 
   /** A message of a stream is lost: so is the connection. */
@@ -194,16 +208,11 @@ class Lane {
   }
 }
 
-function lost(error: Error): EtcdError {
-  if (error instanceof EtcdError) return error
-  return new EtcdError(GRPC.unavailable, error.message)
-}
-
 /** By what a call is told from others: what it does to an entry. */
 function verbOf(path: string, message: object): Verb {
   if (path === DELETE.path) return 'leave'
   if (path !== TXN.path) return 'lighten'
-  return putsIn(message as Partial<Transaction>) ? 'join' : 'leave'
+  return putsIn(message) ? 'join' : 'leave'
 }
 
 function putsIn({ success = [], failure = [] }: Partial<Transaction>): boolean {

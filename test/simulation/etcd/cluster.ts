@@ -7,16 +7,13 @@
  */
 import { holdersOf, placeOf } from '../../../src/backends/etcd/copy.ts'
 import type { Place } from '../../../src/backends/etcd/copy.ts'
-import { EtcdError, GRPC } from '../../../src/backends/etcd/errors.ts'
+import { GRPC } from '../../../src/backends/etcd/errors.ts'
 import { Naming } from '../../../src/backends/etcd/keys.ts'
 import type {
-  DeleteRequest,
   KeyValue,
   LeaseGrantRequest,
   LeaseRequest,
-  RangeRequest,
   ResponseHeader,
-  Transaction,
   WatchRequest,
   WatchResponse,
 } from '../../../src/backends/etcd/messages.ts'
@@ -36,7 +33,7 @@ import { Wire } from '../wire.ts'
 import type { MemberSide } from './channel.ts'
 import { SimulatedChannel } from './channel.ts'
 import type { Change, KeyRange } from './keys.ts'
-import { Keys, within } from './keys.ts'
+import { Keys, Refusal, within } from './keys.ts'
 import { Leases } from './leases.ts'
 import { Member } from './member.ts'
 import type { EtcdPlan } from './plan.ts'
@@ -51,7 +48,7 @@ const BELIEVES_MS = [1, 30] as const
 /** The answer to a call, or the error that the server says. */
 export interface Served {
   readonly answer?: unknown
-  readonly error?: EtcdError
+  readonly error?: Refusal
 }
 
 interface Watcher {
@@ -146,7 +143,7 @@ export class Cluster implements Site {
     const open = (endpoint: string, _: object, connectMs: number): SimulatedChannel => {
       const index = this.#members.findIndex((member) => member.endpoint === endpoint)
       const member = this.#members[index]!
-      const channel = new SimulatedChannel(this, member, wires[index]!, runtime, connectMs)
+      const channel = new SimulatedChannel(this.#library.EtcdError, this, member, wires[index]!, runtime, connectMs)
       member.channels.add(channel)
       return channel
     }
@@ -183,6 +180,7 @@ export class Cluster implements Site {
         return this.#restart(fault)
       case 'compact':
         this.#note('operator', `compacts up to revision ${this.#keys.revision}`)
+        if (fault.resets) for (const member of this.#members) for (const channel of member.channels) channel.reset()
         return this.#keys.compact()
       default:
         return
@@ -195,7 +193,7 @@ export class Cluster implements Site {
     try {
       return { answer: this.#carryOut(leader, path, message) }
     } catch (error) {
-      if (error instanceof EtcdError) return { error }
+      if (error instanceof Refusal) return { error }
       throw error
     }
   }
@@ -255,15 +253,15 @@ export class Cluster implements Site {
     return this.#leader
   }
 
-  /** @throws EtcdError */
+  /** @throws Refusal */
   #carryOut(leader: Member, path: string, message: object): object {
     switch (path) {
       case TXN.path:
-        return this.#keys.transact(message as Partial<Transaction>)
+        return this.#keys.transact(message)
       case DELETE.path:
-        return { deleted: this.#keys.delete(message as Partial<DeleteRequest>), header: this.#header() }
+        return { deleted: this.#keys.delete(message), header: this.#header() }
       case RANGE.path:
-        return { ...this.#keys.range(message as Partial<RangeRequest>), header: this.#header() }
+        return { ...this.#keys.range(message), header: this.#header() }
       case LEASE_GRANT.path: {
         const granted = this.#leases.grant((message as Partial<LeaseGrantRequest>).ttl ?? 0, leader)
         this.#watchExpiry()
@@ -271,7 +269,7 @@ export class Cluster implements Site {
       }
       case LEASE_REVOKE.path:
         if (!this.#revoke((message as Partial<LeaseRequest>).id ?? 0n))
-          throw new EtcdError(GRPC.notFound, 'etcdserver: requested lease not found')
+          throw new Refusal(GRPC.notFound, 'etcdserver: requested lease not found')
         return { header: this.#header() }
       default:
         throw new Error(`the model knows no method ${path}`)
@@ -296,7 +294,7 @@ export class Cluster implements Site {
     try {
       for (const change of this.#keys.since(from, watcher.range)) this.#tellOf(watcher, change)
     } catch (error) {
-      if (!(error instanceof EtcdError)) throw error
+      if (!(error instanceof Refusal)) throw error
       this.#tell(watcher, { canceled: true, compactRevision: this.#keys.compacted })
       this.#unwatch(watcher)
     }
@@ -461,7 +459,7 @@ export class Cluster implements Site {
 
   #endStream(side: MemberSide): void {
     const member = this.#streams.get(side)!
-    member.run(() => side.end(new EtcdError(GRPC.unavailable, 'etcdserver: no leader')))
+    member.run(() => side.end(new Refusal(GRPC.unavailable, 'etcdserver: no leader')))
   }
 
   /** What the plan has in store for what is right behind a message. */

@@ -2,7 +2,7 @@
  * The keys of an etcd cluster, with their revisions, as its members agree on them: transactions, ranges, and what happened
  * since a revision. What is asked for comes as the backend says it, so what is left out has its default.
  */
-import { EtcdError, GRPC } from '../../../src/backends/etcd/errors.ts'
+import { GRPC } from '../../../src/backends/etcd/errors.ts'
 import type {
   Compare,
   DeleteRequest,
@@ -33,6 +33,17 @@ export interface Change {
   readonly events: readonly WatchEvent[]
 }
 
+/** What a member says instead of an answer. */
+export class Refusal extends Error {
+  /** The code of gRPC. */
+  readonly grpc: number
+
+  constructor(grpc: number, message: string) {
+    super(message)
+    this.grpc = grpc
+  }
+}
+
 export interface KeyRange {
   readonly key: Buffer
   /** Behind the last key; empty for the one key. */
@@ -59,7 +70,7 @@ export class Keys {
     return this.#keys.size
   }
 
-  /** @throws EtcdError and then nothing was done */
+  /** @throws Refusal and then nothing was done */
   transact(transaction: Partial<Transaction>): TransactionResponse {
     const path = this.#pathOf(transaction)
     this.#check(path)
@@ -99,9 +110,9 @@ export class Keys {
     return [...this.#keys].flatMap(([text, kv]) => (isIn(text) ? [kv] : [])).sort((a, b) => a.key.compare(b.key))
   }
 
-  /** What has happened in a range from a revision on. @throws EtcdError `outOfRange` */
+  /** What has happened in a range from a revision on. @throws Refusal `outOfRange` */
   since(revision: number, range: KeyRange): Change[] {
-    if (revision < this.compacted) throw new EtcdError(GRPC.outOfRange, 'compacted')
+    if (revision < this.compacted) throw new Refusal(GRPC.outOfRange, 'compacted')
     const isIn = within(range)
     return this.#history
       .filter((change) => change.revision >= revision)
@@ -145,17 +156,17 @@ export class Keys {
     return kvs.every((kv) => meets(condition, kv))
   }
 
-  /** @throws EtcdError */
+  /** @throws Refusal */
   #check(path: Path): void {
     const written = new Set<string>()
     for (const put of putsOf(path)) {
       const text = textOf(put.key!)
-      if (written.has(text)) throw new EtcdError(GRPC.invalidArgument, 'etcdserver: duplicate key given in txn request')
+      if (written.has(text)) throw new Refusal(GRPC.invalidArgument, 'etcdserver: duplicate key given in txn request')
       written.add(text)
       if (put.lease !== undefined && put.lease !== 0n && !this.#hasLease(put.lease))
-        throw new EtcdError(GRPC.notFound, 'etcdserver: requested lease not found')
+        throw new Refusal(GRPC.notFound, 'etcdserver: requested lease not found')
       if ((put.ignoreLease || put.ignoreValue) && !this.#keys.has(text))
-        throw new EtcdError(GRPC.invalidArgument, 'etcdserver: key not found')
+        throw new Refusal(GRPC.invalidArgument, 'etcdserver: key not found')
     }
   }
 

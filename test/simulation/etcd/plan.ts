@@ -7,7 +7,7 @@
  */
 import { faultOf, networkOf } from '../memory/plan.ts'
 import type { EtcdFault, FaultPlan, MessageFault, Network, Plan, ProcessPlan, TaskPlan } from '../plan.ts'
-import { DRIFT, processOf, sleeps } from '../plan.ts'
+import { DRIFT, isDense, longer, processOf, sleeps } from '../plan.ts'
 import { Random } from '../random.ts'
 
 export interface EtcdPlan {
@@ -30,11 +30,15 @@ export interface EtcdPlan {
 /** Keeps the chance of these plans apart from that of others. */
 const FAMILY = 3000
 
-/** `frozen`: leaders that stand still, and little else, so that it shows what comes of that. */
+/**
+ * `frozen`: leaders that stand still, and little else, so that it shows what comes of that. `cut`: answers that are late, and
+ * then nothing gets through.
+ */
 const WEATHER = {
   kept: { election: 3, freeze: 0, restart: 1, compact: 3, away: 4, slow: 2 },
   elections: { election: 10, freeze: 0, restart: 1, compact: 1, away: 1, slow: 1 },
   frozen: { election: 0, freeze: 1, restart: 0, compact: 0, away: 0, slow: 0 },
+  cut: { election: 1, freeze: 0, restart: 0, compact: 1, away: 1, slow: 0 },
   alone: { election: 2, freeze: 1, restart: 2, compact: 2, away: 2, slow: 1 },
 } as const
 
@@ -51,20 +55,28 @@ const WATCHED_MS = 25 + 100
 
 export function etcdPlanOf(seed: number): Plan {
   const random = new Random(seed, FAMILY)
-  const weather: Weather = random.weighted({ kept: 5, elections: 4, frozen: 4, alone: 1 })
-  const long = random.chance(0.2)
+  const weather: Weather = random.weighted({ kept: 5, elections: 4, frozen: 4, cut: 3, alone: 1 })
+  const dense = isDense(seed)
+  const long = random.chance(0.2) || dense
   const ttlMs = random.pick([700, 1000, 1500, 2000, 3000])
   const faultsUntilMs = ttlMs * (long ? random.between(5, 9) : random.between(2, 4))
   const electionMs = random.pick([100, 200, 500])
   const isQuiet = weather === 'frozen' && random.chance(0.6)
   const network = isQuiet ? quiet(random) : { ...networkOf(random, ttlMs), doubleRate: 0 }
   const names = long && random.chance(0.5) ? ['a', 'b'] : ['a']
-  const leaning = random.weighted({ mutex: 6, rw: 2, permits: 2 })
+  const leaning = random.weighted({ mutex: 5, rw: 4, permits: 2 })
   const processes = Array.from({ length: long ? random.whole(2, 5) : random.whole(2, 3) }, (_, index) => {
     const own = new Random(seed, FAMILY, 1, index)
-    const plan = processOf(own, index + 1, { long, ttlMs, names, leaning, faultsUntilMs })
-    const lanes = weather === 'frozen' ? plan.lanes.map((lane) => lane.map((task) => longer(own, task))) : plan.lanes
-    return { ...plan, lanes, requestTimeoutMs: own.pick([3000, 5000]) }
+    const plan = processOf(own, index + 1, { long, dense, ttlMs, names, leaning, faultsUntilMs })
+    const waitTtlMs = ttlMs * own.pick([0.2, 0.5, 1, 2])
+    const fit = (task: TaskPlan): TaskPlan => {
+      const varied = dense ? task : longer(own, resting(own, task))
+      // Who comes to hold by what a waiter is kept for needs some of that beside its margin.
+      const marginMs = Math.min(task.marginMs, waitTtlMs / 3)
+      return { ...(weather === 'cut' ? hasty(own, varied) : varied), marginMs }
+    }
+    const lanes = plan.lanes.map((lane) => lane.map(fit))
+    return { ...plan, lanes, waitTtlMs, requestTimeoutMs: own.pick([3000, 5000]) }
   })
   const wide = new Random(seed, FAMILY, 2)
   const members = Array.from({ length: weather === 'alone' ? 1 : 3 }, () => ({ drift: wide.pick([-DRIFT, DRIFT]) }))
@@ -72,9 +84,10 @@ export function etcdPlanOf(seed: number): Plan {
   const faults = isQuiet
     ? [member()]
     : [
-        ...Array.from({ length: long ? wide.whole(2, 8) : wide.whole(0, 3) }, () =>
+        ...Array.from({ length: long ? wide.whole(2, 8) : wide.whole(1, 4) }, () =>
           onceOnly(faultOf(wide, OTHERS, processes, names, ttlMs, faultsUntilMs)),
         ),
+        ...(weather === 'cut' ? processes.flatMap((each) => lateAndCut(wide, each, ttlMs)) : []),
         ...Array.from({ length: long ? wide.whole(1, 4) : wide.whole(0, 2) }, member),
         ...Array.from({ length: long ? wide.whole(1, 4) : wide.whole(0, 2) }, () => behindOf(wide, processes)),
       ]
@@ -134,9 +147,33 @@ function quiet(random: Random): Network {
   }
 }
 
-/** Somebody holds when the leader goes on. */
-function longer(random: Random, task: TaskPlan): TaskPlan {
-  return random.chance(0.5) ? { ...task, holdMs: task.ttlMs * random.between(0.5, 2.5) } : task
+/** Sometimes a lease has hardly any time left when it is needed again. */
+function resting(random: Random, task: TaskPlan): TaskPlan {
+  if (!random.chance(0.1)) return task
+  const leaseMs = Math.ceil((task.ttlMs + task.lockDelayMs) / 1000) * 1000
+  return { ...task, gapMs: leaseMs * random.between(0.6, 1.05) }
+}
+
+/** Some leave before they have come in. */
+function hasty(random: Random, task: TaskPlan): TaskPlan {
+  return random.chance(0.2) ? { ...task, abortAfterMs: random.between(0, 10) } : task
+}
+
+/**
+ * What comes of a late answer shows when no other one comes. And whoever leaves may overtake its own join, which is then sent
+ * again, perhaps: it is two messages behind.
+ */
+function lateAndCut(random: Random, { name: process }: ProcessPlan, ttlMs: number): FaultPlan[] {
+  const late = (verb: 'renew' | 'join', n: number, does: MessageFault['does'], ms: number): FaultPlan => {
+    return { kind: 'message', process, verb, n, does, ms }
+  }
+  const n = random.whole(1, 8)
+  return [
+    late('renew', random.whole(1, 6), 'late-and-cut', ttlMs * random.between(0.2, 0.8)),
+    late('join', random.whole(1, 6), 'late-and-cut', ttlMs * random.between(0.2, 0.8)),
+    late('join', n, 'late-request', random.between(5, 30)),
+    late('join', n + 2, 'late-request', ttlMs * random.between(0.5, 1.5)),
+  ]
 }
 
 function memberFaultOf(
@@ -163,7 +200,7 @@ function memberFaultOf(
     case 'restart':
       return { kind: 'restart', atMs, downMs: forMs, keeps: true }
     case 'compact':
-      return { kind: 'compact', atMs }
+      return { kind: 'compact', atMs, resets: random.chance(0.7) }
     case 'away':
       return { kind: 'away', node, atMs, forMs, silent: random.chance(0.5) }
     case 'slow':
@@ -173,6 +210,6 @@ function memberFaultOf(
 
 /** A message that is carried out and answered, and then it happens. */
 function behindOf(random: Random, processes: readonly ProcessPlan[]): FaultPlan & MessageFault {
-  const verb = random.weighted({ renew: 6, join: 3, leave: 1 } as const)
+  const verb = random.weighted({ renew: 6, join: 3, leave: 3 } as const)
   return { kind: 'message', process: random.pick(processes).name, verb, n: random.whole(1, 4), does: 'forget', ms: 0 }
 }

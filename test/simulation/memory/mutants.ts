@@ -28,7 +28,7 @@ const untimed: readonly Patch[] = [
 /** By itself a mistake, too: the second of two that together revive a lease. */
 const ticketBlind: Patch = { file: lease, find: ' && renewal.fence === this.fence', replace: '' }
 
-export const mutants: readonly Mutant[] = [
+export const memoryMutants: readonly Mutant[] = [
   {
     name: 'validity-from-reply',
     mistake: 'the validity of a lease is counted from when the answer came',

@@ -1,6 +1,6 @@
 /** What happens in one schedule of a single coordinator, drawn from its seed. */
 import type { FaultPlan, Network, Plan, ProcessPlan } from '../plan.ts'
-import { DRIFT, processOf, sleeps } from '../plan.ts'
+import { DRIFT, isDense, processOf, sleeps } from '../plan.ts'
 import { Random } from '../random.ts'
 
 type Weather = Readonly<Record<'message' | 'pause' | 'sleep' | 'jump' | 'crash' | 'partition' | 'evict', number>>
@@ -15,14 +15,15 @@ const WEATHER = {
 
 export function memoryPlanOf(seed: number): Plan {
   const random = new Random(seed)
-  const long = random.chance(0.2)
+  const dense = isDense(seed)
+  const long = random.chance(0.2) || dense
   const faultsUntilMs = long ? random.between(5000, 12_000) : random.between(600, 1500)
   const ttlMs = random.pick(long ? [300, 500, 1000, 2000, 3000] : [220, 300, 450, 700, 1200])
   const network = networkOf(random, ttlMs)
   const names = long && random.chance(0.5) ? ['a', 'b'] : ['a']
   const leaning = random.weighted({ mutex: 5, rw: 3, permits: 2 })
   const processes = Array.from({ length: long ? random.whole(2, 5) : random.whole(2, 3) }, (_, index) =>
-    processOf(new Random(seed, 1, index), index + 1, { long, ttlMs, names, leaning, faultsUntilMs }),
+    processOf(new Random(seed, 1, index), index + 1, { long, dense, ttlMs, names, leaning, faultsUntilMs }),
   )
   const wide = new Random(seed, 2)
   const weather = WEATHER[wide.weighted({ mixed: 5, network: 2, clocks: 1, operators: 1 })]

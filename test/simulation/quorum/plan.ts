@@ -5,8 +5,8 @@
  * over, a node that only some can reach, processes that ask at the same moment, and a majority that meets the one before
  * it only in a node that has forgotten.
  */
-import type { FaultPlan, NodePlan, NodeVerb, Plan, ProcessPlan, TaskPlan } from '../plan.ts'
-import { DRIFT, processOf, sleeps } from '../plan.ts'
+import type { FaultPlan, NodePlan, NodeVerb, Plan, ProcessPlan } from '../plan.ts'
+import { DRIFT, isDense, longer, processOf, sleeps } from '../plan.ts'
 import { Random } from '../random.ts'
 
 /** Keeps the chance of these plans apart from that of others. */
@@ -29,7 +29,8 @@ export function quorumPlanOf(seed: number, count: number): Plan {
   const random = new Random(seed, FAMILY + count)
   const weather: Weather = random.weighted({ mixed: 5, network: 3, memory: 5, clocks: 2, calm: 3 })
   const calm = weather === 'calm'
-  const long = random.chance(0.2)
+  const dense = isDense(seed)
+  const long = random.chance(0.2) || dense
   const ttlMs = random.pick(long ? [300, 500, 1000] : [220, 300, 450])
   const faultsUntilMs = calm ? 0 : long ? random.between(4000, 8000) : ttlMs * random.between(3, 6)
   const delayMs = random.pick([1, 2, 5])
@@ -49,6 +50,7 @@ export function quorumPlanOf(seed: number, count: number): Plan {
   }
   const setting = {
     long,
+    dense,
     ttlMs,
     names: random.chance(0.3) ? ['a', 'b'] : ['a'],
     leaning: 'alone',
@@ -89,11 +91,6 @@ export function quorumPlanOf(seed: number, count: number): Plan {
     processes,
     faults: faults.filter((fault) => fault.kind !== 'jump' || !sleeps(faults, fault.process)),
   }
-}
-
-/** Some hold for longer than their lease, so that it matters which of their nodes still know them. */
-function longer(random: Random, task: TaskPlan): TaskPlan {
-  return random.chance(0.4) ? { ...task, holdMs: task.ttlMs * random.between(1, 3) } : task
 }
 
 /** Clocks that are off by hours show who relies on them, and those that are off by little show who counts. */

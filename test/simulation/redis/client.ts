@@ -33,7 +33,7 @@ export class Connection implements Client {
     const calls = callsOf(keys, args)
     const isList = args[0]!.startsWith('[')
     const server = this.#home()
-    let written = (_: Written): void => {}
+    let written!: (position: Written) => void
     const putDown = new Promise<Written>((resolve) => (written = resolve))
     const answer = this.#wire.send(verbOf(calls), server, calls[0]!.name, async () => {
       const { said, position } = this.#servers.carryOut(server, calls)

@@ -6,8 +6,8 @@
  * heard of; an old primary that goes on for some; a replica that is cut off just before; a second failover back again.
  */
 import { faultOf, networkOf } from '../memory/plan.ts'
-import type { FaultPlan, MessageFault, Plan, ProcessPlan, RedisFault } from '../plan.ts'
-import { DRIFT, processOf, sleeps } from '../plan.ts'
+import type { FaultPlan, MessageFault, Plan, ProcessPlan, RedisFault, TaskPlan } from '../plan.ts'
+import { DRIFT, isDense, longer, processOf, sleeps } from '../plan.ts'
 import { Random } from '../random.ts'
 
 export interface RedisPlan {
@@ -54,15 +54,21 @@ const OTHERS = { message: 14, pause: 3, sleep: 1, jump: 1, crash: 2, partition: 
 export function redisPlanOf(seed: number): Plan {
   const random = new Random(seed, FAMILY)
   const weather: Weather = random.weighted({ kept: 4, failover: 5, replicated: 5, some: 1, memory: 3, clocks: 2 })
-  const long = random.chance(0.2)
+  const dense = isDense(seed)
+  const long = random.chance(0.2) || dense
   const ttlMs = random.pick(long ? [300, 500, 1000, 2000] : [220, 300, 450, 700, 1200])
   const faultsUntilMs = long ? random.between(4000, 9000) : random.between(600, 1500)
   const network = networkOf(random, ttlMs)
   const names = long && random.chance(0.5) ? ['a', 'b'] : ['a']
   const leaning = random.weighted({ mutex: 6, rw: 2, permits: 2 })
-  const processes = Array.from({ length: long ? random.whole(2, 5) : random.whole(2, 3) }, (_, index) =>
-    processOf(new Random(seed, FAMILY, 1, index), index + 1, { long, ttlMs, names, leaning, faultsUntilMs }),
-  )
+  const { failover: failsOver } = WEATHER[weather]
+  const setting = { long, dense, ttlMs, names, leaning, faultsUntilMs }
+  const processes = Array.from({ length: long ? random.whole(2, 5) : random.whole(2, 3) }, (_, index) => {
+    const own = new Random(seed, FAMILY, 1, index)
+    const plan = processOf(own, index + 1, setting)
+    const hold = (task: TaskPlan): TaskPlan => (failsOver > 0 && !dense ? longer(own, task) : task)
+    return { ...plan, lanes: plan.lanes.map((lane) => lane.map(hold)) }
+  })
   const wide = new Random(seed, FAMILY, 2)
   const servers = serversOf(wide, weather, ttlMs)
   const server = (): RedisFault => serverFaultOf(wide, weather, processes, servers.length, ttlMs, faultsUntilMs)
@@ -71,7 +77,10 @@ export function redisPlanOf(seed: number): Plan {
       faultOf(wide, OTHERS, processes, names, ttlMs, faultsUntilMs),
     ),
     ...Array.from({ length: long ? wide.whole(1, 5) : wide.whole(0, 2) }, server),
-    ...Array.from({ length: long ? wide.whole(1, 4) : wide.whole(0, 2) }, () => behindOf(wide, processes)),
+    ...Array.from({ length: long ? wide.whole(1, 4) : wide.whole(failsOver > 0 ? 1 : 0, 2) }, () =>
+      behindOf(wide, processes),
+    ),
+    ...(servers.length > 2 && failsOver > 0 ? overtaken(wide, servers.length, ttlMs, faultsUntilMs) : []),
   ]
   const behind = Array.from({ length: 4 }, server)
   const replicas = weather === 'replicated' ? servers.length - 1 : weather === 'some' ? 1 : 0
@@ -154,6 +163,17 @@ function serverFaultOf(
     case 'slow':
       return { kind: 'slow', node: 0, atMs, forMs, byMs: ttlMs * random.between(0.1, 1.2) }
   }
+}
+
+/** A replica hears nothing for a while, and takes over. */
+function overtaken(random: Random, servers: number, ttlMs: number, untilMs: number): RedisFault[] {
+  const server = random.whole(0, servers - 1)
+  const atMs = random.between(0, untilMs)
+  const afterMs = ttlMs * random.between(0.1, 0.8)
+  return [
+    { kind: 'stall', server, atMs, forMs: 2 * ttlMs },
+    { kind: 'failover', atMs: atMs + afterMs, to: server, downMs: random.between(2, 30), oldMs: ttlMs, stay: [] },
+  ]
 }
 
 /** A message that is carried out and answered, and then it happens. */

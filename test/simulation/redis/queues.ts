@@ -7,7 +7,7 @@
  */
 import type { Claim, Entry, QueueView, Renewal, Standing } from '../../../src/backend.ts'
 import type { Moment, Seat } from '../../../src/queue/table.ts'
-import { Table } from '../../../src/queue/table.ts'
+import type { Table } from '../../../src/queue/table.ts'
 
 /** What the script is asked for. Durations in milliseconds. */
 export type Call = About &
@@ -53,9 +53,11 @@ interface Shelf {
 }
 
 export class Queues {
+  readonly #table: typeof Table
   readonly #shelves: Map<string, Shelf>
 
-  constructor(shelves: Map<string, Shelf> = new Map()) {
+  constructor(table: typeof Table, shelves: Map<string, Shelf> = new Map()) {
+    this.#table = table
     this.#shelves = shelves
   }
 
@@ -65,8 +67,11 @@ export class Queues {
    * @param after called after each of its verbs
    * @returns what it publishes in the end
    */
-  run(calls: readonly Call[], now: number, after = (_: Call, __: Said): void => {}): Message[] {
-    for (const call of calls) after(call, this.#carryOut(call, { monotonicMs: now, wallMs: now }))
+  run(calls: readonly Call[], now: number, after?: (call: Call, said: Said) => void): Message[] {
+    for (const call of calls) {
+      const said = this.#carryOut(call, { monotonicMs: now, wallMs: now })
+      after?.(call, said)
+    }
     return [...new Set(calls.map(({ name }) => name))].flatMap((name) => this.#messages(name, now))
   }
 
@@ -77,9 +82,9 @@ export class Queues {
 
   copy(): Queues {
     const copyOf = ({ table, addresses, followedUntil }: Shelf): Shelf => {
-      return { table: Table.load(table.dump()), addresses: new Map(addresses), followedUntil }
+      return { table: this.#table.load(table.dump()), addresses: new Map(addresses), followedUntil }
     }
-    return new Queues(new Map([...this.#shelves].map(([name, shelf]) => [name, copyOf(shelf)])))
+    return new Queues(this.#table, new Map([...this.#shelves].map(([name, shelf]) => [name, copyOf(shelf)])))
   }
 
   #carryOut(call: Call, now: Moment): Said {
@@ -132,7 +137,7 @@ export class Queues {
   #shelf(name: string): Shelf {
     let shelf = this.#shelves.get(name)
     if (!shelf) {
-      shelf = { table: new Table(), addresses: new Map(), followedUntil: 0 }
+      shelf = { table: new this.#table(), addresses: new Map(), followedUntil: 0 }
       this.#shelves.set(name, shelf)
     }
     return shelf

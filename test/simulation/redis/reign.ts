@@ -3,8 +3,7 @@
  *
  * Nothing is carried out twice for that: what a replica has is made from the calls, when it is wanted.
  */
-import type { Call } from './queues.ts'
-import { Queues } from './queues.ts'
+import type { Call, Queues } from './queues.ts'
 import type { Server } from './server.ts'
 
 interface Written {

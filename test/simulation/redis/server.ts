@@ -3,7 +3,7 @@ import type { SimulatedRuntime } from '../../../src/testing/simulated.ts'
 import type { Far } from '../wire.ts'
 import type { Listener } from './client.ts'
 import type { ServerPlan } from './plan.ts'
-import { Queues } from './queues.ts'
+import type { Queues } from './queues.ts'
 import type { Reign } from './reign.ts'
 
 /** 1 January 2026. */
@@ -12,7 +12,7 @@ const START_WALL_MS = 1_767_225_600_000
 export class Server implements Far {
   readonly label: string
   readonly rate: number
-  queues: Queues = new Queues()
+  queues: Queues
   /** Of a primary. */
   reign: Reign | undefined
   away: Far['away']
@@ -29,12 +29,14 @@ export class Server implements Far {
   constructor(
     label: string,
     { drift, offsetMs }: ServerPlan,
+    queues: Queues,
     clock: SimulatedRuntime,
     behind: (server: Server) => Promise<void>,
     evict: (server: Server, name: string, fence: bigint) => void,
   ) {
     this.label = label
     this.rate = 1 + drift
+    this.queues = queues
     this.#clock = clock
     this.#startedMs = clock.monotonicMs()
     this.#offsetMs = offsetMs

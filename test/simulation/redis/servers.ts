@@ -70,7 +70,9 @@ export class Servers implements Site {
     const behind = async (): Promise<void> => void world.wires.after(0, () => this.#strikeNext())
     this.#servers = plan.servers.map(
       (server, index) =>
-        new Server(`server ${index + 1}`, server, clocks[index]!, behind, (...entry) => this.#evict(...entry)),
+        new Server(`server ${index + 1}`, server, new Queues(library.Table), clocks[index]!, behind, (...entry) =>
+          this.#evict(...entry),
+        ),
     )
     this.#primary = this.#servers[0]!
     this.#reign(this.#primary, this.#primary.queues)
@@ -110,7 +112,7 @@ export class Servers implements Site {
         return this.#restart(fault)
       case 'flush':
         this.#note('operator', 'flush')
-        return this.#begin(server, new Queues(), this.#world.now(), true)
+        return this.#begin(server, new Queues(this.#library.Table), this.#world.now(), true)
       case 'clock':
         return this.#jump(fault)
       case 'stall':
@@ -118,6 +120,11 @@ export class Servers implements Site {
       default:
         return
     }
+  }
+
+  /** Nothing counts that the one which takes over has not got. */
+  get #allHave(): boolean {
+    return this.#plan.replicas >= this.#servers.length - 1
   }
 
   homeOf(process: string): Server {
@@ -188,11 +195,12 @@ export class Servers implements Site {
     const old = this.#primary
     if (this.#inTrouble || old.away) return
     const candidates = old.reign!.replicas.filter(({ away }) => !away)
-    const heir = candidates[to % candidates.length]
+    const heir = candidates.find((each) => each === this.#servers[to]) ?? candidates[0]
     if (!heir) return
     this.#inTrouble = true
     const { queues, lacks } = old.reign!.dataOf(heir, this.#world.now())
     const splits = stay.length > 0
+    const loses = lacks > 0 || splits
     this.#note(old.label, `${splits ? 'is cut off from' : 'fails over to'} ${heir.label}, which lacks ${lacks}`)
     if (splits) for (const replica of old.reign!.replicas) old.reign!.stall(replica, this.#world.now(), Infinity)
     else this.#end(old)
@@ -200,7 +208,7 @@ export class Servers implements Site {
       const aheadMs = heir.now() - old.now()
       this.#primary = heir
       const until = splits ? this.#soonest(oldMs) : this.#world.now()
-      this.#begin(heir, queues, until, lacks > 0 || splits || aheadMs > CLOCKS_AGREE_MS, old)
+      this.#begin(heir, queues, until, aheadMs > CLOCKS_AGREE_MS || (loses && !this.#allHave), old)
       // Both draw fences, each by its clock.
       if (splits && Math.abs(aheadMs) > CLOCKS_AGREE_MS) this.#fencesMayFall()
       this.#note(heir.label, `is the primary${splits ? `, and for ${stay.join()} it is not until ${until}` : ''}`)
@@ -227,7 +235,7 @@ export class Servers implements Site {
       this.#inTrouble = false
       server.away = undefined
       if (keeps) this.#reign(server, queues)
-      else this.#begin(server, new Queues(), this.#world.now(), true)
+      else this.#begin(server, new Queues(this.#library.Table), this.#world.now(), true)
       for (const replica of replicas) this.#followLater(replica)
     })
   }
