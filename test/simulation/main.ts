@@ -10,6 +10,7 @@
  *   npm run simulate -- --minutes 10           for so long at most
  *   npm run simulate -- --mutant NAME          with a planted mistake, until it is caught (see mutant.ts)
  *   npm run simulate -- --mutants              all of them, or those of a model, each up to its bound
+ *   npm run simulate -- --mutants --within 1000   those that need no more seeds than that
  *   npm run simulate -- --table                those of a model with the seeds given: which checker sees which, and when
  *
  * Exit code 0: no violation, or, with mistakes, each of them caught. 1: otherwise. 2: no violation in a thousand schedules or
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     'keep-going': { type: 'boolean', default: false },
     mutant: { type: 'string' },
     mutants: { type: 'boolean', default: false },
+    within: { type: 'string' },
     table: { type: 'boolean', default: false },
   },
 })
@@ -117,7 +119,10 @@ async function catchOne(name: string): Promise<number> {
 }
 
 async function catchAll(): Promise<number> {
-  const wanted = mutants.filter(([of]) => values.model === undefined || of === model)
+  const seedsMax = values.within === undefined ? Infinity : countOf('within', values.within)
+  const wanted = mutants.filter(
+    ([of, mutant]) => (values.model === undefined || of === model) && mutant.seedsMax <= seedsMax,
+  )
   const tasks = wanted.map(
     ([, { name, seedsMax }]) => ({ kind: 'catch', mutant: name, from: 1, to: seedsMax }) as const,
   )

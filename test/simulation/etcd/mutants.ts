@@ -18,7 +18,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: 'const lasting = Infinity',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 10000,
   },
   {
     name: 'kept-from-the-answer',
@@ -30,13 +30,13 @@ export const etcdMutants: readonly Mutant[] = [
         replace: 'lease.until = Math.max(lease.until, this.#clock.now() + seconds * 1000)',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 5000,
   },
   {
     name: 'holder-not-told',
     mistake: 'a watch that tells of the end of an entry is not heeded by its holder',
     patches: [{ file: backend, find: '    this.#wakes.wake(id)\n    alarm?.()', replace: '    this.#wakes.wake(id)' }],
-    seedsMax: 3000,
+    seedsMax: 1000,
   },
   {
     name: 'no-epoch',
@@ -48,7 +48,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: 'const keys = leases.slice(0, 0).map(({ epochKey }) => epochKey)',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 5000,
   },
   {
     name: 'copy-speaks-early',
@@ -60,7 +60,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: 'if (!copy.standing) await',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 400,
   },
   {
     name: 'key-used-again',
@@ -74,13 +74,13 @@ export const etcdMutants: readonly Mutant[] = [
     patches: [
       { file: backend, find: 'const apart = seats.map(({ name }) => name)', replace: 'const apart: string[] = []' },
     ],
-    seedsMax: 3000,
+    seedsMax: 400,
   },
   {
     name: 'taken-over-early',
     mistake: 'without leases, an entry is taken over after half of its ttl',
     patches: [{ file: backend, find: 'now - seenAt >= record.keptMs)', replace: 'now - seenAt >= record.keptMs / 2)' }],
-    seedsMax: 3000,
+    seedsMax: 400,
   },
   {
     name: 'jump-takes-over',
@@ -92,7 +92,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: '      const now = this.#clock.now()\n      const stale',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 1000,
   },
   {
     name: 'waiter-promised-all',
@@ -116,7 +116,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: '        return lease',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 10000,
   },
   {
     name: 'reader-writes-over',
@@ -128,7 +128,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: 'return conditions',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 5000,
   },
   {
     name: 'sent-in-the-next-epoch',
@@ -146,6 +146,6 @@ export const etcdMutants: readonly Mutant[] = [
         replace: 'const longest = (): number => keptMs',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 1000,
   },
 ]

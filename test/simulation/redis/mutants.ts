@@ -12,25 +12,25 @@ export const redisMutants: readonly Mutant[] = [
     name: 'counter-restarts',
     mistake: 'fences are a plain counter, which begins anew when the server has lost what it knew',
     patches: [{ file: table, find: nextFence, replace: 'this.#lastFence += 1' }],
-    seedsMax: 3000,
+    seedsMax: 200,
   },
   {
     name: 'clock-alone',
     mistake: "a fence is the server's time, whatever the last one was",
     patches: [{ file: table, find: nextFence, replace: 'this.#lastFence = Math.floor(now.wallMs * 1000)' }],
-    seedsMax: 3000,
+    seedsMax: 200,
   },
   {
     name: 'replicas-not-counted',
     mistake: 'what counts only on replicas counts however many have it',
     patches: [{ file: replicated, find: 'if (Number(got) >= this.#replicas)', replace: 'if (Number(got) >= 0)' }],
-    seedsMax: 3000,
+    seedsMax: 2000,
   },
   {
     name: 'one-replica-is-enough',
     mistake: 'one replica is enough, however many were asked for',
     patches: [{ file: replicated, find: 'if (Number(got) >= this.#replicas)', replace: 'if (Number(got) >= 1)' }],
-    seedsMax: 3000,
+    seedsMax: 4000,
   },
   {
     name: 'joins-on-the-primary',
@@ -42,7 +42,7 @@ export const redisMutants: readonly Mutant[] = [
         replace: 'this.#grants = this.#joins',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 1000,
   },
   {
     name: 'renewals-on-the-primary',
@@ -54,7 +54,7 @@ export const redisMutants: readonly Mutant[] = [
         replace: 'this.#renewals = this.#others',
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 400,
   },
   {
     name: 'waits-for-the-last-one',
@@ -69,6 +69,6 @@ export const redisMutants: readonly Mutant[] = [
       const answers = (await client.script(script, keys, args)) as unknown[]`,
       },
     ],
-    seedsMax: 3000,
+    seedsMax: 2000,
   },
 ]
