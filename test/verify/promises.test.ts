@@ -51,6 +51,12 @@ test('assertHeld() that returns after the deadline or after the loss is found', 
   ])
 })
 
+test('of a check and a loss at one instant, the one that was written down first was first', () => {
+  const checked = (s: Story) => s.at(10, 'a', { kind: 'checked', hold: 'a' })
+  expect(told(end(lost(checked(dying()), 10), 100))).toEqual([])
+  expect(told(end(checked(lost(dying(), 10)), 100))).toEqual(['a: assertHeld() returned after the loss'])
+})
+
 test('a lease that is renewed after it was reported lost is found', () => {
   expect(told(end(lost(dying(), 10).at(12, 'a', { kind: 'deadline', hold: 'a', until: 40 }), 100))).toEqual([
     'a: was renewed after it had been reported lost',
@@ -66,6 +72,46 @@ test('a lease that is renewed although its entry is gone is found', () => {
       .at(16, 'a', { kind: 'deadline', hold: 'a', until })
   expect(told(end(lost(evicted(20), 20), 100))).toEqual([])
   expect(told(end(lost(evicted(25), 25), 100))).toEqual(['a: was renewed until 25, though its entry was gone at 9'])
+})
+
+test('how old the answer to a renewal may be is a matter of the coordinator', () => {
+  const s = story()
+    .hold('a', 1, [0, 0], { ttlMs: 10, until: 10 })
+    .at(9, 'c', { kind: 'left', name: 'n', fence: 1 })
+    .at(9.5, 'a', { kind: 'deadline', hold: 'a', until: 30 })
+  const old = (renewedMs: number) => texts(toldInTime(s.history(), { turnMs: 1, afterSleepMs: 1000, renewedMs }))
+  expect(old(9)).toHaveLength(1)
+  expect(old(10)).toEqual([])
+})
+
+test('what a coordinator is about to forget may be renewed until it has', () => {
+  const renewed = (until: number) =>
+    story()
+      .hold('a', 1, [0, 0], { ttlMs: 10, until: 10 })
+      .at(8, 'c', { kind: 'forgotten', name: 'n', until: 20 })
+      .at(9, 'c', { kind: 'left', name: 'n', fence: 1 })
+      .at(9.5, 'a', { kind: 'deadline', hold: 'a', until })
+  expect(told(end(lost(renewed(31), 31), 100))).toEqual([])
+  expect(told(end(lost(renewed(35), 35), 100))).toEqual(['a: was renewed until 35, though its entry was gone at 20'])
+})
+
+test('whoever is told of what was forgotten is told soon', () => {
+  const forgotten = () =>
+    story()
+      .hold('a', 1, [0, 0], { until: 80 })
+      .at(5, 'c', { kind: 'forgotten', name: 'n', until: 5 })
+      .at(5, 'c', { kind: 'left', name: 'n', fence: 1 })
+  const soon = (s: Story) => texts(toldInTime(s.history(), { turnMs: 1, afterSleepMs: 1000, goneMs: 10 }))
+  expect(soon(end(lost(forgotten(), 16), 100))).toEqual([])
+  const late = 'a: was not told for 10 ms that its entry was gone at 5'
+  expect(soon(end(lost(forgotten(), 17), 100))).toEqual([late])
+  expect(told(end(lost(forgotten(), 17), 100))).toEqual([])
+  expect(soon(end(lost(forgotten(), 61).at(6, 'a', { kind: 'pause', until: 60, asleep: false }), 100))).toEqual([])
+  // What was not forgotten but left has left.
+  const left = story()
+    .hold('a', 1, [0, 0], { until: 80 })
+    .at(5, 'c', { kind: 'left', name: 'n', fence: 1 })
+  expect(soon(end(lost(left, 17), 100))).toEqual([])
 })
 
 const bounds = { answerMs: 100, noticeMs: 10, leaveMs: 20 }
@@ -134,6 +180,14 @@ test('a lingering entry that is kept longer is found', () => {
   expect(texts(residue(lingers(lingers(story(), 1, 50), 2, 90).history()))).toEqual([
     'lingering ticket 1 on "n" was kept longer',
   ])
+})
+
+test('what was forgotten lingers no more', () => {
+  const lingers = (s: Story, at: number, until: number, name = 'n') =>
+    s.at(at, 'c', { kind: 'lingers', name, fence: 1, until })
+  const forgets = (s: Story) => s.at(2, 'c', { kind: 'forgotten', name: 'n', until: 2 })
+  expect(residue(lingers(forgets(lingers(story(), 1, 50)), 3, 90).history())).toEqual([])
+  expect(residue(lingers(forgets(lingers(story(), 1, 50, 'm')), 3, 90, 'm').history())).toHaveLength(1)
 })
 
 function register(guarded = true) {

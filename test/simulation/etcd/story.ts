@@ -37,8 +37,10 @@ const NETWORK = {
 export interface Person {
   readonly locks: Locks
   readonly runtime: SimulatedRuntime
-  /** It hears nothing for so long, though what it sends arrives. */
-  cut(ms: number): void
+  /** For so long, though what it sends arrives. */
+  hearsNothing(ms: number): void
+  /** Neither does that arrive. */
+  away(ms: number): void
 }
 
 export class Story {
@@ -86,9 +88,14 @@ export class Story {
       faults: faults.map((fault) => ({ ...fault, kind: 'message', process: name })),
       renewsInBulk: true,
     })
-    const cut = (ms: number): void => {
-      for (const { cutUntil } of wires) cutUntil.replies = this.time.now + ms
+    const cut = (ways: readonly ('requests' | 'replies')[], ms: number): void => {
+      for (const { cutUntil } of wires) for (const way of ways) cutUntil[way] = this.time.now + ms
     }
-    return { locks: connect(backend, { runtime, ttl: '30s', ...options }), runtime, cut }
+    return {
+      locks: connect(backend, { runtime, ttl: '30s', ...options }),
+      runtime,
+      hearsNothing: (ms) => cut(['replies'], ms),
+      away: (ms) => cut(['requests', 'replies'], ms),
+    }
   }
 }
