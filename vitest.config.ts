@@ -11,8 +11,8 @@ const processes = {
   globalSetup: 'test/kit/servers.ts',
   pool: 'forks',
   fileParallelism: false,
-  // Of a suite that mostly waits for leases to end.
-  maxConcurrency: 20,
+  // Of a suite that mostly waits for leases to end, beside another one.
+  maxConcurrency: 12,
   testTimeout: 120_000,
   hookTimeout: 120_000,
 } as const

@@ -1,6 +1,6 @@
 /**
  * Mistakes that the simulation found, each with the seed that showed it at the time and the shortest story that tells why
- * it was one. Seeds show other schedules when plans change; the stories stay. Each is also a mutant (see mutants.ts).
+ * it was one. Seeds show other schedules when plans change; the stories stay. Those that are also mutants name them.
  */
 import { expect, test } from 'vitest'
 import type { Entry, Wake } from '../../src/backend.ts'
@@ -84,4 +84,28 @@ test('a lease that was taken after the wall clock jumped ahead is told of its en
   lease.signal.addEventListener('abort', () => void (lostAt = time.now))
   await time.advance(2000)
   expect(lostAt - from).toBeCloseTo(300, 0)
+})
+
+// Seed 110 of etcd: it believed the answer, and heard of its loss when it renewed the next time.
+test('a holder that hears of its loss while an older answer is on its way is lost at once', async () => {
+  const time = simulatedTime()
+  const runtime = time.runtime()
+  const store = memory({ clocks: time.runtime() })
+  const slow = faulty(store, (verb, _, n) => (verb === 'renew' && n === 1 ? { replyMs: 200 } : undefined), { runtime })
+  const told = Object.assign(slow, { attend: store.attend.bind(store) })
+  const lease = await time.during(connect(told, { runtime }).acquire('n', { ttl: '30s' }))
+  await time.advance(10_100)
+  await store.evict('lock:n', lease.fence)
+  await time.advance(1000)
+  expect(lease.state).toBe('lost')
+})
+
+// Seed 1794 of etcd: it was held for its whole maxHold.
+test('a holder that never renews hears of its loss as well', async () => {
+  const time = simulatedTime()
+  const store = memory({ clocks: time.runtime() })
+  const lease = await connect(store, { runtime: time.runtime() }).acquire('n', { ttl: '30s', maxHold: '5s' })
+  await store.evict('lock:n', lease.fence)
+  await time.advance(1000)
+  expect(lease.state).toBe('lost')
 })

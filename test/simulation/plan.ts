@@ -5,22 +5,49 @@
  * Faults are drawn so that the rare ingredient is frequent: one message that is late by just a lease, a reply that is lost
  * when it matters, clocks that always drift as far as they may.
  */
+import type { EtcdPlan } from './etcd/plan.ts'
 import { Random } from './random.ts'
+import type { RedisPlan } from './redis/plan.ts'
 
 export interface Plan {
   readonly seed: number
   readonly long: boolean
   /** Until then things go wrong. */
   readonly faultsUntilMs: number
-  readonly coordinatorDrift: number
-  /** Instead of the one coordinator. */
-  readonly quorum?: QuorumPlan
+  readonly site: SitePlan
+  readonly allowance: Allowance
   readonly network: Network
   readonly processes: readonly ProcessPlan[]
   readonly faults: readonly FaultPlan[]
 }
 
+/** Where the processes go to. */
+export type SitePlan = MemoryPlan | QuorumPlan | RedisPlan | EtcdPlan
+
+export interface MemoryPlan {
+  readonly kind: 'memory'
+  readonly drift: number
+}
+
+/** How much more time a site may take than the network and the leases account for. */
+export interface Allowance {
+  /** Until what went wrong with it is over, counted from the last fault. */
+  readonly healMs: number
+  /** For each task that goes first. */
+  readonly turnMs: number
+  /** Until a waiter hears that it holds. */
+  readonly noticeMs: number
+  /** Until what was left is gone: so many ways there and back, and so much more. */
+  readonly leaveWays: number
+  readonly leaveMs: number
+  /** How soon a holder is told that its entry was ended, where it is told of that. */
+  readonly goneMs?: number
+  /** How old what the answer to a renewal says may be. */
+  readonly renewedMs?: number
+}
+
 export interface QuorumPlan {
+  readonly kind: 'quorum'
   readonly nodes: readonly NodePlan[]
   /** How long a node that has forgotten grants nothing. */
   readonly longestMs: number
@@ -91,9 +118,27 @@ export interface TaskPlan {
   readonly maxHoldMs: number | undefined
 }
 
-export type Verb = 'join' | 'renew' | 'leave' | 'lighten' | 'wake' | NodeVerb
+/** `watch`: subscriptions; `wait`: whether replicas have it; `connect`: a connection. */
+export type Verb = 'join' | 'renew' | 'leave' | 'lighten' | 'wake' | 'watch' | 'wait' | 'connect' | NodeVerb
 /** What only nodes are asked. */
 export type NodeVerb = 'confirm' | 'seed' | 'recall' | 'admit'
+
+/** A node is away, or slow. */
+type AwayFault =
+  | {
+      readonly kind: 'away'
+      readonly node: number
+      readonly atMs: number
+      readonly forMs: number
+      readonly silent: boolean
+    }
+  | {
+      readonly kind: 'slow'
+      readonly node: number
+      readonly atMs: number
+      readonly forMs: number
+      readonly byMs: number
+    }
 
 export type FaultPlan =
   | { readonly kind: 'pause' | 'sleep'; readonly process: string; readonly atMs: number; readonly forMs: number }
@@ -109,21 +154,10 @@ export type FaultPlan =
       readonly ways: 'both' | 'requests' | 'replies'
     }
   | { readonly kind: 'evict'; readonly name: string; readonly atMs: number }
-  | {
-      readonly kind: 'away'
-      readonly node: number
-      readonly atMs: number
-      readonly forMs: number
-      readonly silent: boolean
-    }
-  | {
-      readonly kind: 'slow'
-      readonly node: number
-      readonly atMs: number
-      readonly forMs: number
-      readonly byMs: number
-    }
+  | AwayFault
   | { readonly kind: 'forget'; readonly node: number; readonly atMs: number }
+  | RedisFault
+  | EtcdFault
   /** What happens to the `n`-th message of a verb from (or, for a wake, to) a process. */
   | {
       readonly kind: 'message'
@@ -133,7 +167,8 @@ export type FaultPlan =
       readonly n: number
       /**
        * `evict-again`: its entry is evicted, and then it arrives once more. `forget`: it is carried out and answered, and
-       * then its node forgets.
+       * then its node forgets, or its coordinator is struck by what the plan has in store for that. `late-and-cut`: its answer
+       * is late, and then nothing gets through for a while.
        */
       readonly does:
         | 'lose-request'
@@ -144,67 +179,63 @@ export type FaultPlan =
         | 'astray'
         | 'evict-again'
         | 'forget'
+        | 'late-and-cut'
       readonly ms: number
     }
 
 export type MessageFault = Extract<FaultPlan, { kind: 'message' }>
 
+/** What happens to servers of Redis; to the one that is the primary, where none is named. */
+export type RedisFault =
+  | {
+      readonly kind: 'failover'
+      readonly atMs: number
+      /** The server that takes over, if it follows the primary; otherwise, another one that does. */
+      readonly to: number
+      readonly downMs: number
+      /** The old one is away for so much longer, or goes on as the primary of the processes that stay with it. */
+      readonly oldMs: number
+      readonly stay: readonly string[]
+    }
+  | { readonly kind: 'restart'; readonly atMs: number; readonly downMs: number; readonly keeps: boolean }
+  | AwayFault
+  | { readonly kind: 'flush'; readonly atMs: number }
+  | { readonly kind: 'clock'; readonly server: number; readonly atMs: number; readonly byMs: number }
+  /** It hears nothing of its primary. */
+  | { readonly kind: 'stall'; readonly server: number; readonly atMs: number; readonly forMs: number }
+
+/** What happens to members of etcd. */
+export type EtcdFault =
+  | AwayFault
+  /** The leader steps down, or dies and comes back; after a while there is another. */
+  | { readonly kind: 'election'; readonly atMs: number; readonly gapMs: number; readonly downMs: number }
+  /** The leader stands still. If that takes long enough, there is another when it goes on. */
+  | { readonly kind: 'freeze'; readonly atMs: number; readonly forMs: number }
+  /** All members die, and come back with their disks. */
+  | { readonly kind: 'restart'; readonly atMs: number; readonly downMs: number; readonly keeps: boolean }
+  /** What has happened is forgotten; perhaps before those who watch have heard of it, for their connections are lost. */
+  | { readonly kind: 'compact'; readonly atMs: number; readonly resets: boolean }
+
 export type ProcessFault = Extract<FaultPlan, { kind: 'pause' | 'sleep' | 'jump' | 'crash' | 'partition' }>
-export type SiteFault = Extract<FaultPlan, { kind: 'evict' | 'away' | 'slow' | 'forget' }>
+export type SiteFault = Extract<FaultPlan, { kind: 'evict' | 'away' | 'slow' | 'forget' }> | RedisFault | EtcdFault
 
 export const CAPACITY = 3
 /** The worst that is allowed: the rates of two clocks differ by twice this, and by a hair more. */
 export const DRIFT = 0.01
 
-/** What goes wrong most: a bit of everything, or much of one thing, so that what takes two of a kind comes up, too. */
-const WEATHER = {
-  mixed: { message: 12, pause: 3, sleep: 2, jump: 1, crash: 3, partition: 3, evict: 1 },
-  network: { message: 20, pause: 1, sleep: 0, jump: 0, crash: 1, partition: 4, evict: 0 },
-  clocks: { message: 3, pause: 4, sleep: 4, jump: 12, crash: 0, partition: 1, evict: 0 },
-  operators: { message: 6, pause: 5, sleep: 1, jump: 0, crash: 4, partition: 2, evict: 12 },
-} as const
+/** Up to this seed all schedules are quick: those are for every day, and for mistakes that are to be caught soon. */
+const QUICK_SEEDS = 5000
+/** Keeps this chance apart from all other. */
+const DENSITY = 9
 
-export function planOf(seed: number): Plan {
-  const random = new Random(seed)
-  const long = random.chance(0.2)
-  const faultsUntilMs = long ? random.between(5000, 12_000) : random.between(600, 1500)
-  const ttlMs = random.pick(long ? [300, 500, 1000, 2000, 3000] : [220, 300, 450, 700, 1200])
-  const delayMs = random.pick([1, 2, 5, 10])
-  const network: Network = {
-    delayMs,
-    jitterMs: random.pick([1, 5, 20]),
-    tailRate: random.pick([0, 0, 0.02, 0.1]),
-    tailMs: ttlMs * random.between(0.2, 1.3),
-    lossRate: random.pick([0, 0, 0.01, 0.05]),
-    doubleRate: random.pick([0, 0, 0.05, 0.3]),
-    silentRate: 0.6,
-    wakeLossRate: random.pick([0, 0, 0, 0.2, 1]),
-    wakeLateRate: random.pick([0, 0, 0.1, 0.5]),
-    wakeAstrayRate: random.pick([0, 0, 0.2, 0.6]),
-  }
-  const names = long && random.chance(0.5) ? ['a', 'b'] : ['a']
-  const leaning = random.weighted({ mutex: 5, rw: 3, permits: 2 })
-  const processes = Array.from({ length: long ? random.whole(2, 5) : random.whole(2, 3) }, (_, index) =>
-    processOf(new Random(seed, 1, index), index + 1, { long, ttlMs, names, leaning, faultsUntilMs }),
-  )
-  const wide = new Random(seed, 2)
-  const weather = WEATHER[wide.weighted({ mixed: 5, network: 2, clocks: 1, operators: 1 })]
-  const faults = Array.from({ length: long ? wide.whole(3, 12) : wide.whole(1, 5) }, () =>
-    faultOf(wide, weather, processes, names, ttlMs, faultsUntilMs),
-  )
-  return {
-    seed,
-    long,
-    faultsUntilMs,
-    coordinatorDrift: random.pick([-DRIFT, DRIFT]),
-    network,
-    processes,
-    faults: faults.filter((fault) => fault.kind !== 'jump' || !sleeps(faults, fault.process)),
-  }
+/** Hundreds of holds one after the other, so that whatever adds up shows. */
+export function isDense(seed: number): boolean {
+  return seed > QUICK_SEEDS && new Random(seed, DENSITY).chance(1 / 6)
 }
 
 export interface Setting {
   readonly long: boolean
+  readonly dense: boolean
   readonly ttlMs: number
   readonly names: readonly string[]
   /** `alone`: there are exclusive locks only. */
@@ -213,8 +244,8 @@ export interface Setting {
 }
 
 export function processOf(random: Random, stream: number, setting: Setting): ProcessPlan {
-  const { long, ttlMs, faultsUntilMs } = setting
-  const tasks = long ? random.whole(6, 14) : random.whole(3, 5)
+  const { long, dense, ttlMs, faultsUntilMs } = setting
+  const tasks = dense ? random.whole(50, 90) : long ? random.whole(6, 14) : random.whole(3, 5)
   return {
     name: `p${stream}`,
     stream,
@@ -222,11 +253,20 @@ export function processOf(random: Random, stream: number, setting: Setting): Pro
     drift: random.pick([-DRIFT, DRIFT]),
     waitTtlMs: ttlMs * random.pick([0.5, 1, 2]),
     requestTimeoutMs: Math.max(150, ttlMs * random.pick([0.3, 0.6, 1.5])),
-    lanes: Array.from({ length: random.chance(0.25) ? 2 : 1 }, () =>
-      Array.from({ length: tasks }, () => taskOf(random, setting)),
+    lanes: Array.from({ length: random.chance(0.25) || dense ? 2 : 1 }, () =>
+      Array.from({ length: tasks }, () => {
+        const task = taskOf(random, setting)
+        return dense && random.chance(0.9) ? brief(random, task) : task
+      }),
     ),
     renewsInBulk: random.chance(0.5),
   }
+}
+
+function brief(random: Random, task: TaskPlan): TaskPlan {
+  const [gapMs, holdMs] = [random.between(0, 10), random.between(0, 10)]
+  const plain = { abortAfterMs: undefined, minHoldMs: 0, lockDelayMs: 0, maxHoldMs: undefined }
+  return { ...task, ...plain, gapMs, holdMs, waitMs: Infinity, accesses: random.whole(0, 1), thinkMs: 5 }
 }
 
 const NO_SHAPE = { mutex: 0, read: 0, write: 0, permits: 0 }
@@ -265,6 +305,11 @@ function taskOf(random: Random, { ttlMs, names, leaning }: Setting): TaskPlan {
   }
 }
 
+/** Some hold for longer than their lease, so that it matters who still knows them. */
+export function longer(random: Random, task: TaskPlan): TaskPlan {
+  return random.chance(0.4) ? { ...task, holdMs: task.ttlMs * random.between(1, 3) } : task
+}
+
 function waitOf(random: Random, ttlMs: number): number {
   switch (random.weighted({ forever: 6, while: 3, not: 2 })) {
     case 'forever':
@@ -273,47 +318,6 @@ function waitOf(random: Random, ttlMs: number): number {
       return random.between(20, ttlMs * 2)
     case 'not':
       return 0
-  }
-}
-
-const WAKE_FAULTS = ['lose-request', 'late-request', 'again', 'astray'] as const
-const CALL_FAULTS = ['lose-request', 'lose-reply', 'late-request', 'late-reply', 'again'] as const
-const JOIN_FAULTS = ['late-request', 'late-reply', 'again', 'evict-again'] as const
-
-function faultOf(
-  random: Random,
-  weather: (typeof WEATHER)[keyof typeof WEATHER],
-  processes: readonly ProcessPlan[],
-  names: readonly string[],
-  ttlMs: number,
-  untilMs: number,
-): FaultPlan {
-  const process = random.pick(processes).name
-  const atMs = random.between(0, untilMs)
-  switch (random.weighted(weather)) {
-    case 'pause':
-      return { kind: 'pause', process, atMs, forMs: ttlMs * random.between(0.2, 2) }
-    case 'sleep':
-      return { kind: 'sleep', process, atMs, forMs: 40 + ttlMs * random.between(0.2, 2) }
-    case 'jump':
-      return { kind: 'jump', process, atMs, byMs: random.pick([-5000, -60, 30, ttlMs, 2 * ttlMs]) }
-    case 'crash':
-      return { kind: 'crash', process, atMs, restartAfterMs: random.between(0, ttlMs) }
-    case 'partition': {
-      const ways = random.pick(['both', 'requests', 'replies'] as const)
-      return { kind: 'partition', process, atMs, forMs: ttlMs * random.between(0.3, 1.5), ways }
-    }
-    case 'evict':
-      return { kind: 'evict', name: random.pick(names), atMs }
-    case 'message': {
-      // Where operators evict, what was sent before comes late, or once more.
-      const verb = random.weighted({ join: weather.evict > 5 ? 15 : 3, renew: 5, leave: 3, lighten: 1, wake: 3 })
-      const does = random.pick(
-        verb === 'wake' ? WAKE_FAULTS : weather.evict > 5 && verb === 'join' ? JOIN_FAULTS : CALL_FAULTS,
-      )
-      // Late by about a lease: before its end, just behind it, and when the next one holds.
-      return { kind: 'message', process, verb, n: random.whole(1, 6), does, ms: ttlMs * random.between(0.3, 1.4) }
-    }
   }
 }
 

@@ -1,10 +1,10 @@
-/** Where the processes of a schedule go to: the one coordinator, or the nodes of a quorum. */
+/** Where the processes of a schedule go to: one coordinator, the nodes of a quorum, servers of Redis, members of etcd. */
 import type { Backend } from '../../src/backend.ts'
 import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
 import type { Violation } from '../../src/verify/history.ts'
-import type { Inbox, Link } from './link.ts'
 import type { MessageFault, SiteFault } from './plan.ts'
 import type { Random } from './random.ts'
+import type { Inbox, Wire } from './wire.ts'
 
 export interface Site {
   /** The ways there of a new process. */
@@ -15,6 +15,16 @@ export interface Site {
   entries(): Promise<number>
   /** What was seen to be wrong here, and stands in no history. */
   readonly violations: readonly Violation[]
+  /** What it did that breaks an assumption. */
+  readonly excuses: readonly Excuse[]
+  /** From then on a fence may be smaller than one before. */
+  readonly fencesUntil: number
+}
+
+/** From `at` on, who asked before `until` may believe that it holds beside somebody else. */
+export interface Excuse {
+  readonly at: number
+  readonly until: number
 }
 
 export interface Caller {
@@ -28,7 +38,7 @@ export interface Caller {
 
 export interface Ways {
   readonly backend: Backend
-  readonly links: readonly Link[]
+  readonly wires: readonly Wire[]
 }
 
 /** How many each process has. */

@@ -6,11 +6,11 @@ import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
 import type { Mode, Recorder } from '../../src/verify/history.ts'
 import type { Register } from '../../src/verify/register.ts'
 import type { Library } from './library.ts'
-import type { Inbox, Link } from './link.ts'
-import type { ProcessPlan, Shape, TaskPlan } from './plan.ts'
+import type { ProcessPlan, TaskPlan } from './plan.ts'
 import { CAPACITY } from './plan.ts'
 import type { Random } from './random.ts'
 import type { Ways } from './site.ts'
+import type { Inbox, Wire } from './wire.ts'
 
 /** What the workers of one schedule share. */
 export interface Stage {
@@ -30,7 +30,7 @@ export class Worker {
   readonly locks: Locks
   readonly runtime: SimulatedRuntime
   readonly inbox: Inbox
-  readonly links: readonly Link[]
+  readonly wires: readonly Wire[]
   /** Settles when all tasks are done; never if the process dies. */
   readonly done: Promise<unknown>
   /** All tasks are done. */
@@ -47,13 +47,13 @@ export class Worker {
     plan: ProcessPlan,
     runtime: SimulatedRuntime,
     inbox: Inbox,
-    { backend, links }: Ways,
+    { backend, wires }: Ways,
     random: Random,
   ) {
     this.name = inbox.process
     this.runtime = runtime
     this.inbox = inbox
-    this.links = links
+    this.wires = wires
     this.#stage = stage
     this.#plan = plan
     this.#random = random
@@ -81,7 +81,7 @@ export class Worker {
   async #perform(task: TaskPlan): Promise<void> {
     this.#asked += 1
     const hold = `${this.name}.${this.#asked}`
-    const name = queueOf(task.shape, task.name)
+    const name = queueOf(task)
     this.#note({ kind: 'ask', hold, name, waits: task.waitMs > 0 })
     try {
       await this.#hold(task, hold)
@@ -142,7 +142,7 @@ export class Worker {
 
   /** Hold it for a while, and do something with it. Goes on after a loss now and then, as careless code does. */
   async #use(task: TaskPlan, hold: string, lease: Lease): Promise<void> {
-    const name = queueOf(task.shape, task.name)
+    const name = queueOf(task)
     const mode: Mode = task.shape === 'mutex' || task.shape === 'write' ? 'exclusive' : modeOf(task.shape)
     const [weight, capacity] = task.shape === 'permits' ? [task.permits, CAPACITY] : [1, 1]
     const fence = Number(lease.fence)
@@ -245,7 +245,7 @@ export class Worker {
   }
 }
 
-function queueOf(shape: Shape, name: string): string {
+export function queueOf({ shape, name }: Pick<TaskPlan, 'shape' | 'name'>): string {
   return `${shape === 'permits' ? 'permits' : 'lock'}:${name}`
 }
 

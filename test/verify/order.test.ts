@@ -130,6 +130,17 @@ test('whoever holds is not told to wait', () => {
   expect(texts(fifoOrder(s.history()))).toEqual(['"n": ticket 1 is told to wait, though it holds'])
 })
 
+test('when the coordinator has forgotten all, everybody enters anew, also with an old ticket', () => {
+  const s = story()
+  holds(entered(s, 0, 5), 0, 5)
+  entered(s, 1, 6)
+  s.at(2, 'c', { kind: 'forgotten', name: 'n', until: 2 })
+  holds(entered(s, 3, 5), 3, 5)
+  expect(fifoOrder(s.history())).toEqual([])
+  holds(entered(s, 4, 4), 4, 4)
+  expect(texts(fifoOrder(s.history()))[0]).toBe('"n": ticket 4 was drawn after 5')
+})
+
 test('more than the capacity is found', () => {
   const s = story()
   holds(entered(s, 0, 1), 0, 1)

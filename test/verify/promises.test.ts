@@ -98,6 +98,12 @@ test('assertHeld() is measured by the deadline of its time, whatever came later'
   expect(checks(renewed(30, 70, renewed(5, 20)), 15, 25, 30)).toEqual(['a: assertHeld() returned at 25, after 20'])
 })
 
+test('of a check and a loss at one instant, the one that was written down first was first', () => {
+  const checked = (s: Story) => s.at(10, 'a', { kind: 'checked', hold: 'a' })
+  expect(told(end(lost(checked(dying()), 10), 100))).toEqual([])
+  expect(told(end(checked(lost(dying(), 10)), 100))).toEqual(['a: assertHeld() returned after the loss'])
+})
+
 test('a lease that is renewed after it was reported lost is found', () => {
   expect(told(end(lost(dying(), 10).at(12, 'a', { kind: 'deadline', hold: 'a', until: 40 }), 100))).toEqual([
     'a: was renewed after it had been reported lost',
@@ -141,6 +147,44 @@ test('how much longer a clock that differs makes a ttl is granted, and no more; 
   // By the ticket of that hold, and no other.
   const other = dying().at(5, 'c', { kind: 'left', name: 'n', fence: 2 })
   expect(told(lost(other.at(6, 'a', { kind: 'deadline', hold: 'a', until: 9000 }), 7))).toEqual([])
+})
+
+test('how old the answer to a renewal may be is a matter of the coordinator', () => {
+  const s = story()
+    .hold('a', 1, [0, 0], { ttlMs: 10, until: 10 })
+    .at(9, 'c', { kind: 'left', name: 'n', fence: 1 })
+    .at(9.5, 'a', { kind: 'deadline', hold: 'a', until: 30 })
+  const old = (renewedMs: number) => texts(toldInTime(s.history(), { turnMs: 1, afterSleepMs: 1000, renewedMs }))
+  expect(old(9)).toHaveLength(1)
+  expect(old(10)).toEqual([])
+})
+
+test('what a coordinator is about to forget may be renewed until it has', () => {
+  const renewed = (until: number) =>
+    story()
+      .hold('a', 1, [0, 0], { ttlMs: 10, until: 10 })
+      .at(8, 'c', { kind: 'forgotten', name: 'n', until: 20 })
+      .at(9, 'c', { kind: 'left', name: 'n', fence: 1 })
+      .at(9.5, 'a', { kind: 'deadline', hold: 'a', until })
+  expect(told(end(lost(renewed(31), 31), 100))).toEqual([])
+  expect(told(end(lost(renewed(35), 35), 100))).toEqual(['a: was renewed until 35, though its entry was gone at 20'])
+})
+
+test('whoever is told of what was forgotten is told soon', () => {
+  const forgotten = () =>
+    story()
+      .hold('a', 1, [0, 0], { until: 80 })
+      .at(5, 'c', { kind: 'forgotten', name: 'n', until: 5 })
+      .at(5, 'c', { kind: 'left', name: 'n', fence: 1 })
+  const soon = (s: Story) => texts(toldInTime(s.history(), { turnMs: 1, afterSleepMs: 1000, goneMs: 10 }))
+  expect(soon(end(lost(forgotten(), 16), 100))).toEqual([])
+  const late = 'a: was not told for 10 ms that its entry was gone at 5'
+  expect(soon(end(lost(forgotten(), 17), 100))).toEqual([late])
+  expect(told(end(lost(forgotten(), 17), 100))).toEqual([])
+  expect(soon(end(lost(forgotten(), 61).at(6, 'a', { kind: 'pause', until: 60, asleep: false }), 100))).toEqual([])
+  // What was not forgotten but left has left.
+  const left = story().hold('a', 1, [0, 0], { until: 80 }).at(5, 'c', { kind: 'left', name: 'n', fence: 1 })
+  expect(soon(end(lost(left, 17), 100))).toEqual([])
 })
 
 const bounds = { answerMs: 100, noticeMs: 10, leaveMs: 20 }
@@ -247,6 +291,14 @@ test('a lingering entry that is kept longer is found, by more than clocks differ
   expect(found(lingers(50).at(9, 'c', { kind: 'lingers', name: 'm', fence: 1, until: 90 }))).toEqual([])
   const [violation] = residue(lingers(50, 90).history())
   expect(violation?.events).toMatchObject([{ until: 50 }, { until: 90 }])
+})
+
+test('what was forgotten lingers no more', () => {
+  const lingers = (s: Story, at: number, until: number, name = 'n') =>
+    s.at(at, 'c', { kind: 'lingers', name, fence: 1, until })
+  const forgets = (s: Story) => s.at(2, 'c', { kind: 'forgotten', name: 'n', until: 2 })
+  expect(residue(lingers(forgets(lingers(story(), 1, 50)), 3, 90).history())).toEqual([])
+  expect(residue(lingers(forgets(lingers(story(), 1, 50, 'm')), 3, 90, 'm').history())).toHaveLength(1)
 })
 
 function register(guarded = true) {

@@ -1,16 +1,15 @@
 /** Histories as the simulation makes them, judged by the sweeps of the checkers and by the search. */
 import { expect, test } from 'vitest'
-import { memory } from '../../src/backends/memory/index.ts'
-import { connect } from '../../src/connect.ts'
-import { QuorumBackend } from '../../src/quorum/index.ts'
 import { exclusion } from '../../src/verify/checkers/exclusion.ts'
 import { permits } from '../../src/verify/checkers/permits.ts'
 import { readersWriters } from '../../src/verify/checkers/readers-writers.ts'
 import type { Event } from '../../src/verify/history.ts'
 import { historyOf } from '../../src/verify/history.ts'
-import { Register } from '../../src/verify/register.ts'
-import { CAPACITY, planOf } from '../simulation/plan.ts'
+import { loadLibrary } from '../simulation/library.ts'
+import { memoryPlanOf } from '../simulation/memory/plan.ts'
+import { CAPACITY } from '../simulation/plan.ts'
 import { run } from '../simulation/run.ts'
+import { source } from '../simulation/tasks.ts'
 import { linearizable } from './search/linearizable.ts'
 import { lockOf, noReaderBesideWriter, oneWriter, stepsOf, within } from './search/locks.ts'
 
@@ -27,10 +26,10 @@ function isGood(events: readonly Event[], about: string): boolean {
 }
 
 test('of simulated runs the sweeps and the search say the same, also when releases are forgotten', async () => {
-  const library = { connect, memory, QuorumBackend, Register }
+  const library = await loadLibrary(source)
   let bad = 0
   for (let seed = 1; seed <= 20; seed += 1) {
-    const { events } = await run(planOf(seed), library)
+    const { events } = await run(memoryPlanOf(seed), library)
     expect(isGood(events, `seed ${seed}`)).toBe(true)
     const forgetful = events.filter(({ kind }, index) => kind !== 'released' || index % 5 !== 0)
     if (!isGood(forgetful, `seed ${seed}, forgetful`)) bad += 1

@@ -1,5 +1,5 @@
 /** Known mistakes of a quorum, to be put in on purpose. */
-import type { Mutant } from './mutants.ts'
+import type { Mutant } from '../mutant.ts'
 
 const quorum = 'quorum/index.ts'
 const heal = 'quorum/heal.ts'

@@ -5,9 +5,9 @@
  * over, a node that only some can reach, processes that ask at the same moment, and a majority that meets the one before
  * it only in a node that has forgotten.
  */
-import type { FaultPlan, NodePlan, NodeVerb, Plan, ProcessPlan, TaskPlan } from './plan.ts'
-import { DRIFT, processOf, sleeps } from './plan.ts'
-import { Random } from './random.ts'
+import type { FaultPlan, NodePlan, NodeVerb, Plan, ProcessPlan } from '../plan.ts'
+import { DRIFT, isDense, longer, processOf, sleeps } from '../plan.ts'
+import { Random } from '../random.ts'
 
 /** Keeps the chance of these plans apart from that of others. */
 const FAMILY = 1000
@@ -29,7 +29,8 @@ export function quorumPlanOf(seed: number, count: number): Plan {
   const random = new Random(seed, FAMILY + count)
   const weather: Weather = random.weighted({ mixed: 5, network: 3, memory: 5, clocks: 2, calm: 3 })
   const calm = weather === 'calm'
-  const long = random.chance(0.2)
+  const dense = isDense(seed)
+  const long = random.chance(0.2) || dense
   const ttlMs = random.pick(long ? [300, 500, 1000] : [220, 300, 450])
   const faultsUntilMs = calm ? 0 : long ? random.between(4000, 8000) : ttlMs * random.between(3, 6)
   const delayMs = random.pick([1, 2, 5])
@@ -49,6 +50,7 @@ export function quorumPlanOf(seed: number, count: number): Plan {
   }
   const setting = {
     long,
+    dense,
     ttlMs,
     names: random.chance(0.3) ? ['a', 'b'] : ['a'],
     leaning: 'alone',
@@ -76,21 +78,19 @@ export function quorumPlanOf(seed: number, count: number): Plan {
     seed,
     long,
     faultsUntilMs,
-    coordinatorDrift: 0,
-    quorum: {
+    site: {
+      kind: 'quorum',
       nodes,
       longestMs,
       nodeTimeoutMs: 4 * (delayMs + jitterMs) + random.pick([5, 30, ttlMs / 4]),
     },
+    // A node that was silent is asked again when so much time has passed; where nobody stands in a queue, those who were
+    // refused ask again after so long at the latest.
+    allowance: { healMs: calm ? 0 : 5000, turnMs: 2000, noticeMs: 0, leaveWays: 4, leaveMs: 0 },
     network,
     processes,
     faults: faults.filter((fault) => fault.kind !== 'jump' || !sleeps(faults, fault.process)),
   }
-}
-
-/** Some hold for longer than their lease, so that it matters which of their nodes still know them. */
-function longer(random: Random, task: TaskPlan): TaskPlan {
-  return random.chance(0.4) ? { ...task, holdMs: task.ttlMs * random.between(1, 3) } : task
 }
 
 /** Clocks that are off by hours show who relies on them, and those that are off by little show who counts. */

@@ -1,12 +1,12 @@
 /** One node of a quorum: a memory backend on clocks of its own, which may be away, be slow, and lose all it knew. */
-import type { Claim, Wake } from '../../src/backend.ts'
-import { WHOLE } from '../../src/backend.ts'
-import type { Node } from '../../src/quorum/node.ts'
-import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
-import type { Library } from './library.ts'
-import type { Far } from './link.ts'
-import type { NodePlan } from './plan.ts'
-import type { Subscriptions } from './site.ts'
+import type { Claim, Wake } from '../../../src/backend.ts'
+import { WHOLE } from '../../../src/backend.ts'
+import type { Node } from '../../../src/quorum/node.ts'
+import type { SimulatedRuntime } from '../../../src/testing/simulated.ts'
+import type { Library } from '../library.ts'
+import type { FarNode } from '../link.ts'
+import type { NodePlan } from '../plan.ts'
+import type { Subscriptions } from '../site.ts'
 
 interface Follower {
   readonly name: string
@@ -14,11 +14,12 @@ interface Follower {
   unfollow: () => void
 }
 
-export class SimulatedNode implements Far {
+export class SimulatedNode implements FarNode {
   readonly label: string
   backend: Node
   slowMs = 0
-  away: Far['away']
+  readonly epoch = 0
+  away: FarNode['away']
 
   readonly #library: Library
   readonly #plan: NodePlan

@@ -4,17 +4,18 @@
  * Nobody keeps a log of a quorum: it holds what its processes believe. What is looked at here is that a process which is
  * done with an entry, whether it held or never did, has left nothing of it at any node soon after.
  */
-import type { Claim } from '../../src/backend.ts'
-import type { QuorumBackend } from '../../src/quorum/index.ts'
-import type { SimulatedRuntime } from '../../src/testing/simulated.ts'
-import type { Recorder, Violation } from '../../src/verify/history.ts'
-import type { Library } from './library.ts'
-import type { World } from './link.ts'
-import { Link } from './link.ts'
+import type { Claim } from '../../../src/backend.ts'
+import type { QuorumBackend } from '../../../src/quorum/index.ts'
+import type { SimulatedRuntime } from '../../../src/testing/simulated.ts'
+import type { Recorder, Violation } from '../../../src/verify/history.ts'
+import type { Library } from '../library.ts'
+import { Link } from '../link.ts'
+import type { QuorumPlan, SiteFault } from '../plan.ts'
+import type { Caller, Site, Ways } from '../site.ts'
+import { Subscriptions } from '../site.ts'
+import type { World } from '../wire.ts'
+import { Wire } from '../wire.ts'
 import { SimulatedNode } from './node.ts'
-import type { QuorumPlan, SiteFault } from './plan.ts'
-import type { Caller, Site, Ways } from './site.ts'
-import { Subscriptions } from './site.ts'
 
 /** By how much a node's clock may count the time less than the world does, and a bit. */
 const CLOCKS_DIFFER = 1.02
@@ -29,6 +30,8 @@ export interface Well {
 export class Nodes implements Site {
   readonly subscriptions: Subscriptions = new Subscriptions()
   readonly violations: Violation[] = []
+  readonly excuses: [] = []
+  readonly fencesUntil: number = Infinity
 
   readonly #plan: QuorumPlan
   readonly #library: Library
@@ -67,20 +70,20 @@ export class Nodes implements Site {
   }
 
   connect({ inbox, runtime, random, faults }: Caller): Ways {
-    const links = this.#nodes.map((node, index) => {
+    const wires = this.#nodes.map((_, index) => {
       const own = faults.filter((fault) => fault.node === undefined || fault.node === index)
-      return new Link(inbox, node, this.#world, random(3, index), own, false)
+      return new Wire(inbox, this.#world, random(3, index), own)
     })
     const { longestMs, nodeTimeoutMs } = this.#plan
-    const nodes = links.map((node, index) => ({ node, label: this.#nodes[index]!.label }))
+    const nodes = this.#nodes.map((node, index) => ({ node: new Link(wires[index]!, node, false), label: node.label }))
     const options = { kind: 'quorum', nodes, longestMs, nodeTimeoutMs, runtime }
     const backend = new this.#library.QuorumBackend(options)
     this.#observe(backend)
-    return { backend, links }
+    return { backend, wires }
   }
 
   strike(fault: SiteFault): void {
-    if (fault.kind === 'evict') return
+    if (fault.kind !== 'forget' && fault.kind !== 'away' && fault.kind !== 'slow') return
     const node = this.#nodes[fault.node]!
     if (fault.kind === 'forget') return void node.forget()
     const { wires, now, faultsUntilMs } = this.#world
