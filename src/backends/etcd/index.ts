@@ -359,7 +359,7 @@ export class EtcdBackend implements Backend {
       if (await this.#takeOver(name, came)) continue
       const reason = refusal(entry, places)
       if (reason) {
-        this.#forget(seat)
+        await this.#keptOut(seat)
         return this.#refused(reason, places)
       }
       if (looksNoFurther(entry)) waits = true
@@ -376,13 +376,19 @@ export class EtcdBackend implements Backend {
       if (!answer) continue
       const fence = togetherAt(answer, seats)
       if (fence === undefined) {
-        for (const seat of seats) this.#forget(seat)
+        await Promise.all(seats.map((seat) => this.#keptOut(seat)))
         return undefined
       }
       if (seats.some(({ state }) => state !== 'joining')) throw await leftEarly(seats)
       const seated = seats.map((seat, index) => this.#seated(seat, { fence }, records[index]!, seat.lease, startedAt))
       return allHeld(await Promise.all(seated))
     }
+  }
+
+  /** It was not put in. What was asked for before, and not answered, must not put it in later. @throws BackendError */
+  async #keptOut(seat: Seat): Promise<void> {
+    if (seat.isUnknown) await this.#end(seat)
+    else this.#forget(seat)
   }
 
   /** Ask for them, until it is answered; `undefined`: a lease was gone, and they must be asked for with another. */

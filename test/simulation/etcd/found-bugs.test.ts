@@ -182,6 +182,31 @@ test('a join that comes late, when its entry has waited and was left, puts nothi
   expect(await settles(story, story.person().locks.acquire('n'), 1000)).toBe(true)
 })
 
+// Seed 5231: a try was answered, and what it had asked for before put something in.
+test('a join that comes late, when a try was refused, puts nothing in', async () => {
+  const story = new Story('process')
+  const hasty = story.person([{ verb: 'join', n: 2, does: 'late-request', ms: 3000 }])
+  await story.time.during(hasty.locks.acquire('other'))
+  const held = await story.time.during(story.person().locks.acquire('n'))
+  await expect(story.time.during(hasty.locks.acquire('n', { wait: 0 }))).rejects.toMatchObject({ code: 'HELD' })
+  await story.time.during(held.release())
+  await story.time.advance(3000)
+  expect(await settles(story, story.person().locks.acquire('n'), 1000)).toBe(true)
+})
+
+// The same, found by reading.
+test('a join of several names that comes late, when one of them was not free, puts nothing in', async () => {
+  const story = new Story('process')
+  const hasty = story.person([{ verb: 'join', n: 2, does: 'late-request', ms: 3000 }])
+  await story.time.during(hasty.locks.acquire('other'))
+  const held = await story.time.during(story.person().locks.acquire('n'))
+  const asked = hasty.locks.acquire(['n', 'm'], { wait: 0 })
+  await expect(story.time.during(asked)).rejects.toMatchObject({ code: 'HELD' })
+  await story.time.during(held.release())
+  await story.time.advance(3000)
+  expect(await settles(story, story.person().locks.acquire(['n', 'm']), 1000)).toBe(true)
+})
+
 // Seed 677: two exclusive holders.
 test('of two renewals at once, the one for less takes nothing from the other', async () => {
   const story = new Story('observed')
