@@ -55,8 +55,10 @@ export interface CopyParts {
 export interface CopyEvents {
   /** This place holds. Said once. */
   holds(place: Place): void
-  /** It is there no more. */
+  /** It was there, and is no more. */
   gone(place: Place): void
+  /** This is all that there was at that revision. */
+  read(snapshot: Snapshot): void
   /** Who holds has changed, or what they say of themselves. */
   changed(): void
 }
@@ -217,8 +219,7 @@ export class Copy {
     this.#places = places.map(seen).sort((a, b) => a.fence - b.fence)
     this.#seen = revision
     this.#verifiedAt = this.#parts.clock.now()
-    const there = new Set(places.map(({ fence }) => fence))
-    for (const place of before.values()) if (!there.has(place.fence)) this.#events.gone(place)
+    this.#events.read({ revision, places })
     if (!this.#lacks) this.#apply(this.#early.splice(0))
     else if (this.#standing) this.refresh().catch(() => {})
     this.#settle()

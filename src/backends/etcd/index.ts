@@ -818,6 +818,13 @@ export class EtcdBackend implements Backend {
         // An older one of the same owner token may have come in and gone before that was answered.
         if (seat?.state === 'standing' && seat.fence === fence) this.#isGone(seat)
       },
+      read: ({ revision, places }) => {
+        // Also what was never heard of: it may have come and gone while nobody watched.
+        for (const seat of this.#seats.all()) {
+          const isOlder = seat.name === name && seat.state === 'standing' && seat.fence <= revision
+          if (isOlder && !places.some(({ fence }) => fence === seat.fence)) this.#isGone(seat)
+        }
+      },
       changed: () => this.#wakes.change(name),
     }
   }

@@ -239,3 +239,12 @@ test('the end of what an unanswered join had put in is not taken for the end of 
   await story.time.advance(1000)
   expect(lease.state).toBe('held')
 })
+
+// Seed 6418: it was told at its next renewal.
+test('a holder whose entry ends before it watches is told when it does', async () => {
+  const story = new Story('process')
+  const lease = await story.time.during(story.person().locks.rw('n').read().acquire())
+  expect(await story.time.during(story.person().locks.evict('n', lease.fence))).toBe(true)
+  await story.time.advance(1000)
+  expect(lease.state).toBe('lost')
+})
