@@ -327,7 +327,9 @@ export class EtcdBackend implements Backend {
         if (isCopied) waitLease ??= this.#aliveWaitLease(seat)
         const asked = seat.isUnknown
         joining = { entry, key: seat.key, record, lease: seat.lease, waitLease, asked, seen }
-        return { operation: question(this.#naming, joining, isCopied), leases: leasesOf(joining) }
+        const leases = leasesOf(joining)
+        for (const lease of leases) seat.askedOn.add(lease)
+        return { operation: question(this.#naming, joining, isCopied), leases }
       }
       const answer = await this.#put([seat], words)
       if (!answer) continue
@@ -372,6 +374,7 @@ export class EtcdBackend implements Backend {
     for (;;) {
       for (const seat of seats) seat.lease ??= await this.#store.persist(() => this.#leaseFor(seat, seat.record.keptMs))
       const leases = [...new Set(seats.flatMap(({ lease }) => lease ?? []))]
+      for (const { askedOn, lease } of seats) if (lease) askedOn.add(lease)
       const answer = await this.#put(seats, () => ({ operation: together(this.#naming, seats, records), leases }))
       if (!answer) continue
       const fence = togetherAt(answer, seats)
@@ -401,7 +404,7 @@ export class EtcdBackend implements Backend {
         try {
           return await this.#store.join({ apart, words, wanted })
         } catch (error) {
-          if (isUnknown(error)) for (const seat of seats) notKnown(seat)
+          if (isUnknown(error)) for (const seat of seats) seat.isUnknown = true
           throw error
         }
       }, wanted)
@@ -636,7 +639,7 @@ export class EtcdBackend implements Backend {
   async #endNow(seat: Seat): Promise<boolean> {
     const { name, lease, state } = seat
     // If its join is answered at all, then later.
-    if (state === 'joining') notKnown(seat)
+    if (state === 'joining') seat.isUnknown = true
     seat.state = 'leaving'
     this.#unwatched.delete(seat)
     try {
@@ -658,20 +661,27 @@ export class EtcdBackend implements Backend {
   }
 
   async #endShared(seat: Seat): Promise<boolean> {
-    if (!seat.unknownOn) return this.#delete(seat)
+    if (!seat.isUnknown || seat.askedOn.size === 0) return this.#delete(seat)
     const advanced = await this.#keepOut(seat, deletion(seat))
     return advanced ? wasDeleted(advanced) : this.#store.deleteOwn(seat)
   }
 
-  /** A join of which nobody knows puts nothing in any more. @returns what came of `more`, if there is one @throws EtcdError */
-  async #keepOut({ unknownOn }: Seat, more: Operation): Promise<Outcome | undefined> {
-    if (!unknownOn) return undefined
-    try {
-      return await this.#store.persist(() => this.#leases.advance(unknownOn, more))
-    } catch (error) {
-      // Nothing will be attached to a lease that is gone.
-      if (error instanceof EtcdError && error.grpc === GRPC.notFound) return undefined
-      throw error
+  /**
+   * A join of which nobody knows puts nothing in any more, on none of the leases that it asked for: the epoch of a lease ends with
+   * it, and is then that of one which nobody has ever left. @returns what came of `more`, if there is one @throws EtcdError
+   */
+  async #keepOut({ isUnknown, askedOn }: Seat, more: Operation): Promise<Outcome | undefined> {
+    for (;;) {
+      // Nothing will be attached to one that is gone.
+      const leases = [...askedOn].filter(({ gone }) => !gone)
+      if (!isUnknown || leases.length === 0) return undefined
+      try {
+        return await this.#store.persist(() => this.#leases.advance(leases, more))
+      } catch (error) {
+        if (!(error instanceof EtcdError) || error.grpc !== GRPC.notFound) throw error
+        await Promise.allSettled(leases.map((lease) => this.#leases.beat(lease)))
+        if (!leases.some(({ gone }) => gone)) throw error
+      }
     }
   }
 
@@ -680,7 +690,8 @@ export class EtcdBackend implements Backend {
     const deleted = this.#delete(seat)
     // A join that nobody knows of could still come.
     if (!seat.isUnknown) await deleted
-    const revoked = this.#store.persist(() => this.#leases.revoke(lease))
+    const leases = [...new Set([lease, ...seat.askedOn])]
+    const revoked = Promise.all(leases.map((each) => this.#store.persist(() => this.#leases.revoke(each))))
     if (!seat.isUnknown) revoked.catch(() => {})
     else await Promise.all([deleted, revoked])
     return deleted
@@ -718,11 +729,11 @@ export class EtcdBackend implements Backend {
   /** Somebody or something else has ended it. */
   #isGone(seat: Seat): void {
     if (seat.state === 'over') return
-    const { alarm, id, unknownOn } = seat
+    const { alarm, id } = seat
     seat.state = 'over'
     this.#unwatched.delete(seat)
     // It may have been asked for twice, and come once more.
-    if (unknownOn) this.#keepOut(seat, deletion(seat)).catch(() => {})
+    this.#keepOut(seat, deletion(seat)).catch(() => {})
     // It stays until that has been said.
     this.#wakes.wake(id)
     alarm?.()
@@ -946,12 +957,6 @@ function promisedMs({ keptMs, heldAt }: Record, seat: Seat): number {
 /** Counted from then, and rounded down. */
 function leftOf({ due }: Seat, startedAt: number): number {
   return Math.floor(due - startedAt)
-}
-
-/** A join of it was sent, in the epoch that its lease has now, and nobody knows what became of it. */
-function notKnown(seat: Seat): void {
-  seat.isUnknown = true
-  seat.unknownOn = seat.lease
 }
 
 function leasesOf({ lease, waitLease }: Joining): Lease[] {

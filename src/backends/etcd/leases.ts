@@ -8,7 +8,7 @@
  * Shared leases keep alive what nobody wants. 1. A join is sent, and its answer does not come;  2. the entry is left, which
  * deletes nothing;  3. the join arrives;  4. the others' keep-alives keep a ghost alive for ever. So each lease has an epoch,
  * the version of a key: joins ask for the one that they know, and whoever leaves an entry of whose join nobody knows begins
- * the next one in the same transaction. A join that arrives later puts nothing in.
+ * the next one, of each lease that it asked for, in the same transaction. A join that arrives later puts nothing in.
  */
 import type { ElapsedClock } from '../../elapsed.ts'
 import type { EtcdClient } from './client.ts'
@@ -122,18 +122,21 @@ export class Leases {
   }
 
   /**
-   * Begin its next epoch: a join that was sent in this one puts nothing in any more. `more` is done in the same transaction, so
+   * Begin their next epochs: a join that was sent in these puts nothing in any more. `more` is done in the same transaction, so
    * that nothing has to be answered between the two.
    *
    * @returns what came of `more` @throws EtcdError
    */
-  async advance(lease: Lease, more: Operation): Promise<Outcome> {
-    const key = lease.epochKey
-    // One inside the other, as joins are: a store that is full counts only what is put at the top, and takes those all the same.
-    const put: Operation = { transaction: { compare: [], success: [{ put: { key, lease: lease.id } }], failure: [] } }
-    const { outcomes } = await this.#client.call(TXN, { success: [put, { range: { key } }, more] })
-    lease.epoch = Math.max(lease.epoch, outcomes[1]?.range?.kvs[0]?.version ?? 0)
-    return outcomes[2]!
+  async advance(leases: readonly Lease[], more: Operation): Promise<Outcome> {
+    const success = leases.flatMap(({ id, epochKey: key }): Operation[] => {
+      // One inside the other, as joins are: a store that is full counts only what is put at the top, and takes those all the same.
+      const put = { compare: [], success: [{ put: { key, lease: id } }], failure: [] }
+      return [{ transaction: put }, { range: { key } }]
+    })
+    const { outcomes } = await this.#client.call(TXN, { success: [...success, more] })
+    for (const [index, lease] of leases.entries())
+      lease.epoch = Math.max(lease.epoch, outcomes[2 * index + 1]?.range?.kvs[0]?.version ?? 0)
+    return outcomes.at(-1)!
   }
 
   /** End it, and all that is attached to it. @returns whether it was there */

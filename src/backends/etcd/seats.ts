@@ -42,8 +42,8 @@ export interface Seat extends Claim {
   state: 'joining' | 'standing' | 'leaving' | 'over'
   /** A join was sent, and nobody knows what became of it. */
   isUnknown: boolean
-  /** The lease whose epoch such a join asked for. */
-  unknownOn: Lease | undefined
+  /** The leases whose epochs its joins asked for. */
+  readonly askedOn: Set<Lease>
   /** Its end, while that is on its way. */
   ending: Promise<boolean> | undefined
   /** What is written into its key, one after the other. */
@@ -76,7 +76,7 @@ function newSeat(entry: Entry, joinedAt: number): Seat {
     holds: false,
     state: 'joining',
     isUnknown: false,
-    unknownOn: undefined,
+    askedOn: new Set(),
     ending: undefined,
     writing: Promise.resolve(),
     unwritten: {},
@@ -112,7 +112,7 @@ export function foreignSeat(
     holds: false,
     state: 'standing',
     isUnknown: false,
-    unknownOn: undefined,
+    askedOn: new Set(),
     ending: undefined,
     writing: Promise.resolve(),
     unwritten: {},

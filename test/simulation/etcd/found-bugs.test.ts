@@ -248,3 +248,23 @@ test('a holder whose entry ends before it watches is told when it does', async (
   await story.time.advance(1000)
   expect(lease.state).toBe('lost')
 })
+
+// Seed 5922: whoever left it began the next epoch of one of them only, and that ended with this lease.
+test('a join that comes late, when one of the two leases that it asked for has ended, puts nothing in', async () => {
+  const story = new Story('process')
+  const options = { ttl: '10s', waitTtl: '2s' }
+  const hasty = story.person([{ verb: 'join', n: 5, does: 'late-request', ms: 1500 }], options)
+  const { locks } = story.person()
+  const held = await story.time.during(locks.acquire('n'))
+  await story.time.during(locks.acquire('other'))
+  await story.time.during((await story.time.during(hasty.locks.acquire('first'))).release())
+  // What keeps the lease alive that those who wait are on.
+  void hasty.locks.acquire('other')
+  await story.time.advance(8900)
+  await expect(story.time.during(hasty.locks.acquire('n', { wait: 600 }))).rejects.toMatchObject({
+    code: 'WAIT_TIMEOUT',
+  })
+  await story.time.advance(2000)
+  await story.time.during(held.release())
+  expect(await settles(story, locks.acquire('n'), 1000)).toBe(true)
+})
