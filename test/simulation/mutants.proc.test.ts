@@ -38,6 +38,6 @@ test('every planted mistake is caught within its number of seeds, if that is not
   expect(told).toMatch(/\d+ of \d+ mutants caught/)
   const [, caught, all] = /(\d+) of (\d+) mutants caught/.exec(told)!.map(Number)
   expect(caught).toBe(all)
-  expect(caught).toBeGreaterThanOrEqual(MATRIX ? 60 : 25)
+  expect(caught).toBeGreaterThanOrEqual(MATRIX ? 55 : 25)
   expect(told).not.toContain('SURVIVED')
 })

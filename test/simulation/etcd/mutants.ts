@@ -116,7 +116,7 @@ export const etcdMutants: readonly Mutant[] = [
         replace: '        return lease',
       },
     ],
-    seedsMax: 10000,
+    seedsMax: 12000,
   },
   {
     name: 'reader-writes-over',
@@ -129,12 +129,6 @@ export const etcdMutants: readonly Mutant[] = [
       },
     ],
     seedsMax: 5000,
-  },
-  {
-    name: 'sent-in-the-next-epoch',
-    mistake: 'a join that was left is sent again in the next epoch of its lease',
-    patches: [{ file: lane, find: 'if (wanted?.() === false) {', replace: 'if (wanted === null) {' }],
-    seedsMax: 3000,
   },
   {
     name: 'renewal-writes-less',
