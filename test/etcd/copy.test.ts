@@ -62,7 +62,17 @@ function made(known?: Snapshot, since = false) {
     reads.shift()!(what)
     await new Promise((resolve) => setImmediate(resolve))
   }
-  return { copy, holds, lost, wholes, froms, reads, answer, tell: () => tell, places: () => copy.places.map(({ id }) => id) }
+  return {
+    copy,
+    holds,
+    lost,
+    wholes,
+    froms,
+    reads,
+    answer,
+    tell: () => tell,
+    places: () => copy.places.map(({ id }) => id),
+  }
 }
 
 test('who came between the reading and the watch is missed by neither', async () => {

@@ -32,6 +32,12 @@ export class Hand {
     return this.alive && this.#working !== undefined
   }
 
+  /** Resolves when it is answered: whoever has been cut off may notice it only when it next asks for something. */
+  async isAnswered(): Promise<void> {
+    const asks = (): Promise<boolean> => this.worker.do(({ locks }) => locks.inspect('warm').then(() => true))
+    await eventually(() => asks().catch(() => false), `a connection of ${this.worker.name}`)
+  }
+
   /** Begin one round, and stay inside of it until it is told to finish. */
   async begins(options: AcquireOptions = {}): Promise<void> {
     await this.worker.do(

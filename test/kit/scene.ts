@@ -107,9 +107,11 @@ export abstract class Scene<N extends Nemesis = Nemesis> {
     return holder && Number(holder.fence)
   }
 
-  /** All is well again, and everybody who works gets on with it. */
+  /** All is well again, everybody is answered, and everybody who works gets on with it. */
   async recovers(): Promise<void> {
     await this.nemesis.heal()
+    const alive = this.#hands.filter((hand) => hand.alive)
+    await Promise.all(alive.map((hand) => hand.isAnswered()))
     const busy = this.#hands.filter((hand) => hand.busy)
     await Promise.all(busy.map((hand) => hand.writes()))
     this.nemesis.healed()

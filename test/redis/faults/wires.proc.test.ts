@@ -53,7 +53,7 @@ describe.concurrent('wires', () => {
     // That the connection is lost is known at once, and not when the time for a request is up.
     expect(performance.now() - hungUpAt).toBeLessThan(30_000)
     // Over the new connection it has left, before its join arrives.
-    await eventually(() => asker.worker.do(({ locks }) => locks.inspect('warm').then(() => true)), 'the new connection')
+    await asker.isAnswered()
     await set.recovers()
     await eventually(async () => (await set.holder()) !== undefined, 'the late arrival')
     const ghost = await set.holder()

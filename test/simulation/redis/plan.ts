@@ -87,6 +87,7 @@ export function redisPlanOf(seed: number): Plan {
   const lagMs = wide.pick([0.5, 3, 15])
   const replicaTimeoutMs = Math.ceil(wide.pick([20, 60, ttlMs / 2]))
   const resyncMs = wide.pick([5, 40])
+  const silenceMs = ttlMs * wide.between(0.3, 1.5)
   const clocksMs = [...faults, ...behind].reduce(
     (sum, each) => sum + (each.kind === 'clock' ? Math.abs(each.byMs) : 0),
     0,
@@ -102,11 +103,12 @@ export function redisPlanOf(seed: number): Plan {
       replicaTimeoutMs,
       lagMs,
       resyncMs,
-      silenceMs: ttlMs * wide.between(0.3, 1.5),
+      silenceMs,
       behind,
     },
     allowance: {
-      healMs: resyncMs + 100 + (weather === 'clocks' ? 4 * ttlMs : 0) + clocksMs,
+      // With replicas, whoever joins next waits until the last WAIT is answered, or its connection is known to be lost.
+      healMs: resyncMs + 100 + (weather === 'clocks' ? 4 * ttlMs : 0) + clocksMs + (replicas > 0 ? silenceMs : 0),
       turnMs: SUBSCRIBED_MS,
       noticeMs: replicas > 0 ? replicaTimeoutMs + 4 * lagMs : 0,
       leaveWays: replicas > 0 ? 4 : 2,

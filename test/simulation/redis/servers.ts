@@ -247,8 +247,16 @@ export class Servers implements Site {
     if (server !== this.#primary) return
     // What lingers does so for as much longer; nobody was promised an end of that.
     this.#lookAtClock()
-    if (byMs < 0) this.#diary.clockSetBack(-byMs / server.rate)
-    else this.#lose(this.#world.now(), true)
+    if (byMs > 0) return this.#lose(this.#world.now(), true)
+    this.#diary.clockSetBack(-byMs / server.rate)
+    // A server looks for what has ended only when it is asked. Until then its clock may come back, and nothing has ended.
+    if (this.#names.some((name) => this.#isBack(name))) this.#lose(this.#world.now(), false)
+  }
+
+  /** Somebody is there who had been written down as gone. */
+  #isBack(name: string): boolean {
+    const known = new Set(this.#diary.entries(name).map(({ fence }) => fence))
+    return entriesOf(this.#primary, name).some(({ fence }) => !known.has(fence))
   }
 
   #stall({ server: index, forMs }: Extract<RedisFault, { kind: 'stall' }>): void {
