@@ -5,20 +5,26 @@ import type { Plan, ProcessPlan } from './plan.ts'
 import type { Outcome } from './run.ts'
 import { run } from './run.ts'
 
+/** A dense schedule has thousands of smaller ones. What has been found by then is small enough to read. */
+const PATIENCE_MS = 60_000
+
 export async function shrink(plan: Plan, library: Library): Promise<Outcome> {
-  let smallest = await run(plan, library, { trace: true })
-  const wanted = smallest.violations[0]?.checker
+  const until = performance.now() + PATIENCE_MS
+  const wanted = (await run(plan, library)).violations[0]?.checker
+  const fails = async (candidate: Plan): Promise<boolean> =>
+    (await run(candidate, library)).violations.some(({ checker }) => checker === wanted)
+  let smallest = plan
   for (let changed = true; changed;) {
     changed = false
-    for (const candidate of smaller(smallest.plan)) {
-      const outcome = await run(candidate, library, { trace: true })
-      if (!outcome.violations.some(({ checker }) => checker === wanted)) continue
-      smallest = outcome
+    for (const candidate of smaller(smallest)) {
+      if (performance.now() > until) break
+      if (!(await fails(candidate))) continue
+      smallest = candidate
       changed = true
       break
     }
   }
-  return smallest
+  return run(smallest, library, { trace: true })
 }
 
 function* smaller(plan: Plan): Generator<Plan> {
@@ -35,8 +41,9 @@ function* smaller(plan: Plan): Generator<Plan> {
 
 function* fewerTasks(process: ProcessPlan): Generator<ProcessPlan> {
   for (const [index, lane] of process.lanes.entries()) {
-    // From the end, so that what is left happens as before.
-    if (lane.length > 1) yield { ...process, lanes: process.lanes.with(index, lane.slice(0, -1)) }
+    // From the end, so that what is left happens as before; the half of it first.
+    for (const count of new Set([Math.floor(lane.length / 2), lane.length - 1]))
+      if (count > 0) yield { ...process, lanes: process.lanes.with(index, lane.slice(0, count)) }
     for (const each of without(lane)) yield { ...process, lanes: process.lanes.with(index, each) }
   }
 }

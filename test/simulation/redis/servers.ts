@@ -302,11 +302,12 @@ export class Servers implements Site {
     this.#followLater(server)
   }
 
-  /** It copies everything, and follows from then on. */
+  /** It copies everything, and follows from then on. While the primary is down, it tries again. */
   #followLater(server: Server): void {
     this.#world.wires.after(this.#plan.resyncMs, () => {
       const { reign } = this.#primary
-      if (server === this.#primary || server.away || !reign || reign.replicas.includes(server)) return
+      if (server === this.#primary || server.away || reign?.replicas.includes(server)) return
+      if (!reign) return this.#followLater(server)
       reign.follow(server, this.#world.now())
     })
   }
