@@ -157,7 +157,7 @@ export class Table {
     const seat = this.#seatOf(claim)
     if (!queue || !seat) return false
     if (lingerMs > 0 && seat.heldAt !== undefined) {
-      linger(seat, now.monotonicMs + lingerMs)
+      this.#linger(seat, now.monotonicMs + lingerMs)
       this.moved = true
       queue.earliestEnd = Math.min(queue.earliestEnd, seat.until)
       this.#hasten(queue)
@@ -346,12 +346,25 @@ export class Table {
     const next = queue.seats[index]
     if (next && next.heldAt === undefined) this.shifted.push(next)
     if (seat.heldAt === undefined) return
-    // An eviction prunes first, and that may have let the evicted one hold: nobody must be told so now.
-    const granted = this.granted.lastIndexOf(seat)
-    if (granted !== -1) this.granted.splice(granted, 1)
+    // An eviction prunes first, and that may have let the evicted one hold.
+    this.#tellNobody(seat)
     queue.holders -= 1
     queue.heldWeight -= seat.weight
     this.changed.add(queue.name)
+  }
+
+  /** From now on it is nobody's; it keeps its place. */
+  #linger(seat: Seat, until: number): void {
+    seat.lingering = true
+    seat.owner = undefined
+    seat.until = until
+    this.#tellNobody(seat)
+  }
+
+  /** It has come to hold, and its owner must not hear of it any more. */
+  #tellNobody(seat: Seat): void {
+    const granted = this.granted.lastIndexOf(seat)
+    if (granted !== -1) this.granted.splice(granted, 1)
   }
 
   #pruned(name: string, nowMs: number): Queue | undefined {
@@ -365,7 +378,7 @@ export class Table {
     if (nowMs < queue.earliestEnd) return
     for (const seat of queue.seats.filter(({ until }) => until <= nowMs)) {
       // An unclean end of a holder owes the lock delay, counted from that end.
-      if (seat.heldAt !== undefined && !seat.lingering) linger(seat, seat.until + seat.lockDelayMs)
+      if (seat.heldAt !== undefined && !seat.lingering) this.#linger(seat, seat.until + seat.lockDelayMs)
       this.moved = true
       if (seat.until <= nowMs) this.#forget(queue, seat)
     }
@@ -390,12 +403,6 @@ function prolong(seat: Seat, ttlMs: number, nowMs: number): void {
   const granted = seat.heldAt === undefined ? Math.min(ttlMs, seat.waitTtlMs) : ttlMs
   // A request that was sent earlier can land later, so a lease is never made shorter.
   seat.until = Math.max(seat.until, nowMs + granted)
-}
-
-function linger(seat: Seat, until: number): void {
-  seat.lingering = true
-  seat.owner = undefined
-  seat.until = until
 }
 
 function hasRoom(queue: Queue, weight: number): boolean {

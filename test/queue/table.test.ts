@@ -181,7 +181,12 @@ test('what is told is what has changed, as the plain model sees it', () => {
           const is = model.standing(name)
           const told = (seats: readonly Seat[]): number[] => fencesOf(seats.filter((seat) => seat.name === name))
           const holds = done && is.holders.some((fence) => fence === claimed)
-          expect(told(table.granted)).toEqual(is.holders.filter((fence) => !was.holders.includes(fence)))
+          const nobodys = [...model.view(name, now)].flatMap(({ holders }) =>
+            holders.filter(({ lingering }) => lingering),
+          )
+          const left = new Set(nobodys.map(({ fence }) => Number(fence)))
+          const come = is.holders.filter((fence) => !was.holders.includes(fence) && !left.has(fence))
+          expect(told(table.granted)).toEqual(come)
           const stood = is.waiters.filter((fence) => was.waiters.includes(fence))
           const moved = stood.filter((fence) => neighbourOf(was, fence) !== neighbourOf(is, fence))
           expect(told(table.shifted)).toEqual(expect.arrayContaining(moved))

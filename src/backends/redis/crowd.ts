@@ -139,6 +139,7 @@ end
 -- From now on it is nobody's; it keeps its place, under a token that nobody has.
 local function linger(q, seat, ends)
   take(q, seat)
+  q.granted[seat.id] = nil
   seat.id, seat.lingering, seat.inbox, seat.ends = string.format('lingers:%.0f', seat.fence), 1, '', ends
   q.dirty = true
   insert(q, seat)
