@@ -4,6 +4,7 @@ import type { Backend } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { EtcdClient, etcd } from '../../src/backends/etcd/index.ts'
 import { DELETE, LEASE_REVOKE, RANGE } from '../../src/backends/etcd/messages.ts'
+import { connect } from '../../src/connect.ts'
 import { realRuntime } from '../../src/runtime.ts'
 import { Etcd } from '../kit/etcd.ts'
 import { Proxy } from '../../src/verify/torture/wire.ts'
@@ -74,3 +75,22 @@ test('a join that has to wait comes in on a new lease when the one that it knows
   expect(await backend.join(next)).toMatchObject({ state: 'waiting' })
   expect(await backend.leave(next)).toBe(true)
 })
+
+test.each(['process', 'entry', 'observed'])(
+  'what lingers ends by itself when its process has left (lease=%s)',
+  async (lease) => {
+    const url = `etcd://127.0.0.1:${cluster.members[0]!.port}?lease=${lease}`
+    const ran = async (): Promise<boolean> => {
+      const locks = connect(url)
+      try {
+        return (await locks.once(`daily-${lease}`, { every: '1s' }, () => {})).ran
+      } finally {
+        await locks.close()
+      }
+    }
+    expect(await ran()).toBe(true)
+    expect(await ran()).toBe(false)
+    // Nobody waits for it: each process tries once, and ends.
+    await expect.poll(ran, { timeout: 60_000, interval: 500 }).toBe(true)
+  },
+)

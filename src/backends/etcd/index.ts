@@ -715,7 +715,9 @@ export class EtcdBackend implements Backend {
     const { name, key, fence, lease, ownsLease } = seat
     // While it stands, such a join finds it.
     if (!ownsLease) await this.#keepOut(seat, { range: { key } })
-    const own = this.#mode === 'observed' ? undefined : await this.#store.persist(() => this.#leases.own(lingerMs))
+    // Also where entries have none: nobody keeps this one alive, so a leader that comes back cannot end it too early. Without it,
+    // what lingers would outlive its process until somebody waits, and `once` only tries.
+    const own = await this.#store.persist(() => this.#leases.own(lingerMs))
     const modRevision = await this.#writeAt(seat, () => ({ lingering: true, keptMs: lingerMs }), own)
     if (modRevision === undefined) return false
     const number = this.#seats.leaveBehind(seat)
