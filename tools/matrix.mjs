@@ -1,6 +1,6 @@
 /**
  * Runs the tests with every Node of tools/nodes, then the faults of Redis once more through each client and topology, and those of
- * etcd on three members and with each kind of lease, and prints a table. Expects a built dist/. HOLDFAST_MATRIX=1 tells the tests
+ * etcd on three members and with each kind of lease, and every planted mistake of the simulation, and prints a table. Expects a built dist/. HOLDFAST_MATRIX=1 tells the tests
  * that here they may take longer. Words on the command line choose rows: those whose name has one of them in it.
  *
  * A row that finished green is not asked again until a file of the project changes: what was green is kept in
@@ -34,6 +34,7 @@ const faults = [
   { name: 'faults: etcd, lease=entry', env: { HOLDFAST_ETCD_LEASE: 'entry' }, files: etcd },
   { name: 'faults: etcd, lease=observed', env: { HOLDFAST_ETCD_LEASE: 'observed' }, files: etcd },
   { name: 'faults: etcd, ten times as long', env: { HOLDFAST_LONG: '1' }, files: etcd },
+  { name: 'simulation: every planted mistake', env: { HOLDFAST_LONG: '1' }, files: ['test/simulation/mutants'] },
 ]
 
 const rowsOfNodes = names.map((name) => ({ name, node: () => binary(name), env: {}, files: [] }))

@@ -387,6 +387,11 @@ export function endOf(hold: Hold): number {
   return Math.min(hold.released?.at ?? Infinity, hold.lost?.at ?? Infinity)
 }
 
+/** What the coordinator was losing of a name at that time: part of it may have known an entry until the end of that. */
+export function forgettingsAt({ forgettings }: History, of: string, time: number): readonly Forgotten[] {
+  return forgettings.filter(({ name, at, until }) => name === of && at <= time && time <= until)
+}
+
 /** The events of these holds that a reader of a violation wants to see. */
 export function evidence(...holds: readonly Hold[]): Event[] {
   return holds

@@ -94,6 +94,15 @@ export async function clusterOfOne(setting: ServerSetting = {}, ...words: string
   return { server, url: `redis+cluster://127.0.0.1:${server.port}`, end: () => server.end() }
 }
 
+/** After how long a silence a server counts as gone. On a busy machine a short one takes over from those who live. */
+interface GroupSetting {
+  readonly downMs?: number
+}
+
+interface SentinelSetting extends GroupSetting {
+  readonly password?: string
+}
+
 /** One primary, two replicas, three sentinels that know it as `main`. */
 export class SentinelGroup {
   readonly #servers: readonly RedisServer[]
@@ -105,14 +114,14 @@ export class SentinelGroup {
   }
 
   /** @param password of the servers; the sentinels have none of their own */
-  static async start({ password }: { readonly password?: string } = {}): Promise<SentinelGroup> {
+  static async start({ password, downMs }: SentinelSetting = {}): Promise<SentinelGroup> {
     const login = password === undefined ? [] : ['--requirepass', password, '--masterauth', password]
     const primary = await RedisServer.start('--repl-diskless-sync-delay', '0', ...login)
     const follow = ['--replicaof', '127.0.0.1', String(primary.port)]
     const replica = (): Promise<RedisServer> => RedisServer.start(...follow, ...login)
     const replicas = [await replica(), await replica()]
     const sentinels: RedisServer[] = []
-    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port, password))
+    for (let n = 0; n < 3; n += 1) sentinels.push(await RedisServer.sentinel('main', primary.port, password, downMs))
     const group = new SentinelGroup([primary, ...replicas], sentinels)
     await group.#settled()
     return group
@@ -178,11 +187,12 @@ export class ClusterGroup {
     this.servers = servers
   }
 
-  static async start(): Promise<ClusterGroup> {
+  static async start({ downMs = 1000 }: GroupSetting = {}): Promise<ClusterGroup> {
     const ports = await Promise.all(Array.from({ length: 6 }, () => freePort()))
     const servers: RedisServer[] = []
     for (const bus of ports) {
-      const clustered = ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-node-timeout', '1000']
+      const clustered = ['--cluster-enabled', 'yes', '--cluster-port', String(bus)]
+      clustered.push('--cluster-node-timeout', String(downMs))
       servers.push(await RedisServer.start(...clustered))
     }
     const group = new ClusterGroup(servers)

@@ -52,14 +52,14 @@ export class RedisServer {
   }
 
   /** One that watches a primary, and knows it by a name. `password` is the primary's. */
-  static sentinel(name: string, primaryPort: number, password?: string): Promise<RedisServer> {
+  static sentinel(name: string, primaryPort: number, password?: string, downMs = 500): Promise<RedisServer> {
     return RedisServer.#launch({}, (port, directory) => {
       const lines = [
         `port ${port}`,
         'bind 127.0.0.1',
         `dir ${directory}`,
         `sentinel monitor ${name} 127.0.0.1 ${primaryPort} 2`,
-        `sentinel down-after-milliseconds ${name} 500`,
+        `sentinel down-after-milliseconds ${name} ${downMs}`,
         `sentinel failover-timeout ${name} 3000`,
         ...(password === undefined ? [] : [`sentinel auth-pass ${name} ${password}`]),
       ]

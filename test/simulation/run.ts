@@ -292,15 +292,16 @@ class Schedule {
   }
 }
 
-const OVERLAPS = new Set(['exclusion', 'readers-writers', 'permits'])
+const OVERLAPS = new Set(['exclusion', 'readers-writers', 'permits', 'backed'])
 
 /** Whether it is a consequence of what the faults of the site did. */
 function excuses({ excuses, fencesUntil }: Site, { checker, events }: Violation): boolean {
-  const granted = Math.max(...events.map((event) => (event.kind === 'granted' ? event.at : 0)))
+  const granted = Math.max(...events.map(({ kind, at }) => (kind === 'granted' ? at : 0)))
   if (checker === 'fence-order') return granted >= fencesUntil
   if (!OVERLAPS.has(checker)) return false
   const asked = Math.min(...events.map((event) => (event.kind === 'ask' ? event.at : Infinity)))
-  return excuses.some(({ at, until }) => at <= granted && asked <= until)
+  const left = Math.max(...events.map(({ kind, at }) => (kind === 'left' ? at : 0)))
+  return excuses.some(({ at, until }) => at <= Math.max(granted, left) && asked <= until)
 }
 
 function tasksOf({ processes }: Plan): TaskPlan[] {

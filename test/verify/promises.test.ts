@@ -420,10 +420,17 @@ test('all checkers together pass a good history', () => {
 const shared = { mode: 'shared' } as const
 const stale = { kind: 'access', register: 'r', does: 'read', mode: 'exclusive', version: 0, accepted: true } as const
 
+const other = { name: 'n', fence: 2 } as const
+
 const broken: Record<string, (s: Story) => Story> = {
   exclusion: (s) => s.hold('a', 1, [0, 0, 10]).hold('b', 2, [0, 9, 20]),
   'readers-writers': (s) => s.hold('a', 1, [0, 0, 10], shared).hold('b', 2, [0, 9, 20]),
   permits: (s) => s.hold('a', 1, [0, 0, 10], { mode: 'permits', weight: 2 }),
+  backed: (s) =>
+    s
+      .hold('a', 1, [0, 0, 10])
+      .at(0, 'c', { kind: 'entered', ...other, weight: 1, capacity: 1 })
+      .at(0, 'c', { kind: 'holds', ...other }),
   'fence-order': (s) => s.hold('a', 1, [0, 0, 10]).hold('b', 1, [0, 10, 20]),
   'fifo-order': (s) => s.at(0, 'c', { kind: 'holds', name: 'n', fence: 1 }),
   'told-in-time': (s) => end(s.hold('a', 1, [0, 0], { until: 10 }), 90),

@@ -6,6 +6,7 @@
  * again and again.
  */
 import { pathToFileURL } from 'node:url'
+import { backed } from '../../src/verify/checkers/backed.ts'
 import { exclusion } from '../../src/verify/checkers/exclusion.ts'
 import { fenceOrder } from '../../src/verify/checkers/fence-order.ts'
 import { fifoOrder } from '../../src/verify/checkers/fifo-order.ts'
@@ -29,6 +30,7 @@ const checkers: Record<string, (history: History) => readonly Violation[]> = {
   exclusion,
   readersWriters,
   permits,
+  backed,
   fenceOrder,
   fifoOrder,
   toldInTime: (history) => toldInTime(history, bounds),

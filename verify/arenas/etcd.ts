@@ -12,6 +12,7 @@ import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { Etcd } from '../../test/kit/etcd.ts'
 import { leaderOf } from '../../test/kit/etcd-leader.ts'
+import { EtcdLog } from '../logs/etcd.ts'
 
 const COUNT = 3
 
@@ -51,6 +52,10 @@ class EtcdPlace implements Place {
     const key = Buffer.from(`holdfast/lock/lock:${name}/`)
     const rangeEnd = Buffer.from(`holdfast/lock/lock:${name}0`)
     return (await this.admin.call(RANGE, { key, rangeEnd })).kvs
+  }
+
+  listen(): Promise<EtcdLog> {
+    return EtcdLog.open(this.admin)
   }
 
   async recovers(): Promise<void> {
@@ -160,7 +165,8 @@ const faults: readonly Fault<EtcdPlace>[] = [
 
 function arenaOf(name: string, lease: string, ofMembers: readonly Fault<EtcdPlace>[]): Arena<EtcdPlace> {
   const open = (): Promise<EtcdPlace> => EtcdPlace.open(lease)
-  return { name, ttlMs: 2000, workloads: WORKLOADS, wired: true, faults: ofMembers, open }
+  const arena = { name, ttlMs: 2000, workloads: WORKLOADS, wired: true, faults: ofMembers, open }
+  return lease === 'observed' ? { ...arena, keepsUntilWaited: true } : arena
 }
 
 export const etcd: Arena<EtcdPlace> = arenaOf('etcd', 'process', faults)

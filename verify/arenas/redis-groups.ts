@@ -7,6 +7,9 @@ import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { ClusterGroup, SentinelGroup } from '../../test/kit/redis-groups.ts'
 
+/** Long enough that nobody takes over but when it is planned, and what is forgotten then is written down. */
+const DOWN_MS = 3000
+
 const REPLICATED = 'what was acknowledged has reached the replica that takes over'
 
 /** They tell their clients where to go, so no wire of ours is on the way. */
@@ -82,7 +85,7 @@ export const sentinel: Arena<GroupPlace<SentinelGroup>> = {
   workloads: WORKLOADS,
   wired: false,
   faults: ofSentinels,
-  open: async () => new GroupPlace(await SentinelGroup.start()),
+  open: async () => new GroupPlace(await SentinelGroup.start({ downMs: DOWN_MS })),
 }
 
 export const cluster: Arena<GroupPlace<ClusterGroup>> = {
@@ -91,5 +94,5 @@ export const cluster: Arena<GroupPlace<ClusterGroup>> = {
   workloads: WORKLOADS,
   wired: false,
   faults: ofCluster,
-  open: async () => new GroupPlace(await ClusterGroup.start()),
+  open: async () => new GroupPlace(await ClusterGroup.start({ downMs: DOWN_MS })),
 }

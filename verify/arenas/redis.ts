@@ -11,6 +11,7 @@ import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import type { Cable } from '../../src/verify/torture/wire.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { RedisServer } from '../../test/kit/redis.ts'
+import { RedisLog } from '../logs/redis.ts'
 
 class RedisPlace implements Place {
   readonly #cables: Cable[] = []
@@ -53,6 +54,13 @@ class RedisPlace implements Place {
     return replica
   }
 
+  /** Of everybody, but not that of the log. */
+  async endConnections(type: string): Promise<void> {
+    const all = (await this.#admin.call('CLIENT', 'LIST', 'TYPE', type)) as string
+    for (const [, id, flags] of all.matchAll(/^id=(\d+) .* flags=(\S+)/gm))
+      if (!flags!.includes('O')) await this.#admin.call('CLIENT', 'KILL', 'ID', id!, 'SKIPME', 'yes')
+  }
+
   /** The server dies, and this one takes its place with what it has. */
   async failOver(replica: RedisServer): Promise<void> {
     await this.#server.kill()
@@ -64,6 +72,10 @@ class RedisPlace implements Place {
     this.#server = replica
     this.#admin = admin
     for (const cable of this.#cables) cable.leadTo([replica.port])
+  }
+
+  listen(): Promise<RedisLog> {
+    return RedisLog.open(this.#server.port, (mark) => this.#admin.ping(mark))
   }
 
   async recovers(): Promise<void> {
@@ -140,7 +152,7 @@ const faults: readonly Fault<RedisPlace>[] = [
     strike: async ({ crew, random, place }) => {
       const type = pick(random, ['normal', 'pubsub'])
       crew.note(`end connections: ${type}`)
-      await place.admin.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+      await place.endConnections(type)
     },
     felt: struckAmidst('end connections'),
   },

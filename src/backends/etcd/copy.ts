@@ -283,7 +283,7 @@ function indexFrom(places: readonly Place[], fence: number): number {
 }
 
 /** The first places, as many as fit. */
-export function holdersOf(places: readonly Place[]): readonly Place[] {
+export function holdersOf<P extends Pick<Place, 'record'>>(places: readonly P[]): readonly P[] {
   const capacity = places[0]?.record.capacity ?? 0
   let weight = 0
   let count = 0

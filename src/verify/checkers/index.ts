@@ -1,5 +1,6 @@
 /** Every checker, and all of them at once. */
 import type { History, Violation } from '../history.ts'
+import { backed } from './backed.ts'
 import { exclusion } from './exclusion.ts'
 import { fenceOrder } from './fence-order.ts'
 import { fifoOrder } from './fifo-order.ts'
@@ -22,6 +23,7 @@ export function check(history: History, options: CheckOptions): Violation[] {
     ...exclusion(history),
     ...readersWriters(history),
     ...permits(history),
+    ...backed(history),
     ...fenceOrder(history),
     ...fifoOrder(history),
     ...toldInTime(history, options),

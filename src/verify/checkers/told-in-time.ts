@@ -8,8 +8,8 @@
  * entry is gone (an operator evicted it, for example) is not renewed any more: the next answer says that it is lost. Where
  * a coordinator tells its holders of what it has forgotten, it tells them soon.
  */
-import type { Event, Forgotten, History, Hold, Violation } from '../history.ts'
-import { endOf, entryKey, evidence } from '../history.ts'
+import type { Event, History, Hold, Violation } from '../history.ts'
+import { endOf, entryKey, evidence, forgettingsAt } from '../history.ts'
 
 export interface ToldOptions {
   /** One turn of the event loop, and what rounding costs. Milliseconds. */
@@ -112,15 +112,10 @@ function renewedGone(
 ): void {
   const ttlMs = hold.granted?.ttlMs
   if (!left || ttlMs === undefined) return
-  const goneAt = Math.max(left.at, ...forgettingsOf(history, hold, left).map(({ until }) => until))
+  const goneAt = Math.max(left.at, ...forgettingsAt(history, hold.granted!.name, left.at).map(({ until }) => until))
   const limit = goneAt + ttlMs * CLOCKS_DIFFER + options.turnMs + (options.renewedMs ?? 0)
   const renewed = hold.deadlines.find(({ until }) => until > limit)
   if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${goneAt}`, left, renewed)
-}
-
-/** What a coordinator was about to lose when this entry left: part of it may have known the entry until the end of that. */
-function forgettingsOf({ forgettings }: History, { granted }: Hold, left: Event): readonly Forgotten[] {
-  return forgettings.filter(({ name, at, until }) => name === granted?.name && at <= left.at && left.at <= until)
 }
 
 function forgottenInSilence(
@@ -132,7 +127,7 @@ function forgottenInSilence(
 ): void {
   const { granted } = hold
   if (options.goneMs === undefined || !left || !granted || granted.at > left.at) return
-  if (forgettingsOf(history, hold, left).length === 0) return
+  if (forgettingsAt(history, granted.name, left.at).length === 0) return
   const told = Math.min(toldAt(history, hold), lastDeadline(hold))
   if (isLate(history, hold, told, left.at + options.goneMs, options))
     object(`was not told for ${options.goneMs} ms that its entry was gone at ${left.at}`, left)

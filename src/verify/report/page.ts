@@ -280,10 +280,11 @@ function violationsOf(violations: Trial['violations']): Markup {
     .map(({ checker, text }) => markup`<li><strong>${checker}</strong>: ${text}</li>`)}${more(violations.length)}</ul>`
 }
 
-function figuresOf({ operations, grants, strikes, overlaps, lostUpdates, refused }: Figures): string {
+function figuresOf({ operations, grants, logged, strikes, overlaps, lostUpdates, refused }: Figures): string {
   return listed([
     counted(operations, 'operation'),
     counted(grants, 'grant'),
+    ...(logged > 0 ? [`${counted(logged, 'grant')} in the coordinator's own log`] : []),
     counted(strikes, 'strike'),
     counted(overlaps, 'overlap'),
     `${counted(lostUpdates, 'update')} lost without a guard`,
@@ -300,6 +301,7 @@ function sumOf(trials: readonly Pick<Trial, 'figures'>[]): Figures {
   return {
     operations: sum('operations'),
     grants: sum('grants'),
+    logged: sum('logged'),
     strikes: sum('strikes'),
     overlaps: sum('overlaps'),
     lostUpdates: sum('lostUpdates'),

@@ -27,6 +27,8 @@ export interface Figures {
   /** Acquisitions, accesses of registers, renewals and releases. */
   readonly operations: number
   readonly grants: number
+  /** Grants that the coordinator's own log tells of; 0 where there is none. */
+  readonly logged: number
   /** How often the fault struck. */
   readonly strikes: number
   /** How often two believed at once. */

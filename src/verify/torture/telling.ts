@@ -35,10 +35,11 @@ export function tellTo(ear: Ear): VerifyOptions['tell'] {
 }
 
 function linesOf({ coordinator, fault, verdict, why, figures, violations, again }: Trial): string[] {
-  const { strikes, operations, overlaps, refused } = figures
+  const { strikes, operations, logged, overlaps, refused } = figures
   const about = [
     counted(strikes, 'strike'),
     counted(operations, 'operation'),
+    ...(logged === 0 ? [] : [`${counted(logged, 'grant')} in its own log`]),
     counted(refused, 'stale access', 'stale accesses') + ' refused',
     ...(overlaps === 0 ? [] : [`${overlaps} overlaps`]),
   ]

@@ -3,6 +3,8 @@
  * history, and at what is left over.
  */
 import { connect } from '../../connect.ts'
+import type { QueueKind } from '../../core/request.ts'
+import type { Inspection, Locks } from '../../locks.ts'
 import type { CheckOptions } from '../checkers/index.ts'
 import { check } from '../checkers/index.ts'
 import type { Event, History, Violation } from '../history.ts'
@@ -15,6 +17,7 @@ import { Crew, NEXT_TURNS } from './crew.ts'
 import type { Fault } from './faults.ts'
 import { WorkerGone } from './process.ts'
 import { randomOf } from './random.ts'
+import type { Watched } from './witness.ts'
 import type { Workload } from './workloads.ts'
 
 /** A kind of coordinator, and what can go wrong with it. */
@@ -25,6 +28,8 @@ export interface Arena<P extends Place = Place> {
   readonly workloads: readonly Workload[]
   /** Whether there are wires that can be cut. */
   readonly wired: boolean
+  /** What a process leaves behind goes only when somebody waits for it. */
+  readonly keepsUntilWaited?: true
   /** Beside those of processes and wires. */
   readonly faults: readonly Fault<P>[]
   open(): Promise<P>
@@ -38,7 +43,16 @@ export interface Place {
   lay(): Promise<Line>
   /** Resolves when all is well again. */
   recovers(): Promise<void>
+  /** Listen to what it says that it does, from now on; where that can be heard. */
+  listen?(): Promise<CoordinatorLog>
   end(): Promise<void>
+}
+
+/** What a coordinator itself says that it does. */
+export interface CoordinatorLog {
+  /** All of it, until now. `undefined`: something may be missing. @param seen what the users of its locks have seen */
+  events(seen: readonly Event[]): Promise<readonly Event[] | undefined>
+  end(): void
 }
 
 export interface TrialOptions {
@@ -149,9 +163,12 @@ async function recorded<P extends Place>(
   let stopped: Stopped | undefined
   let place: P | undefined
   let crew: Crew | undefined
+  let log: CoordinatorLog | undefined
   const events: Event[] = []
   try {
     place = await arena.open()
+    // Whoever loses its memory says nothing that could be relied on.
+    if (fault.breaks === undefined) log = await place.listen?.()
     const { ttlMs, workloads } = arena
     const lay = place.lay.bind(place)
     crew = await Crew.start(WORKERS, {
@@ -176,12 +193,13 @@ async function recorded<P extends Place>(
     crew.healed()
     await crew.goOn()
     await crew.leaves()
-    events.push(await residue(place.url, prefix))
+    events.push(await residue(place.url, prefix, arena.keepsUntilWaited), ...((await log?.events(crew.events())) ?? []))
   } catch (error) {
     stopped = await stoppedBy(error, struck, place?.url)
   } finally {
     events.push({ kind: 'end', process: 'trial', at: machineNow() }, ...(crew?.events() ?? []))
     await crew?.end()
+    log?.end()
     await place?.end()
   }
   return {
@@ -220,9 +238,10 @@ export async function answers(url: string): Promise<void> {
 }
 
 /** What is left of these names when everybody has let go, and the dead have been forgotten. */
-async function residue(url: string, prefix: string): Promise<Event> {
+async function residue(url: string, prefix: string, keepsUntilWaited?: true): Promise<Event> {
   const locks = connect(url)
   let entries = NaN
+  if (keepsUntilWaited) for await (const left of locks.list(prefix)) await waitFor(locks, left)
   const left = async (): Promise<number> => {
     entries = 0
     for await (const { holders, waiters } of locks.list(prefix)) entries += holders.length + waiters.length
@@ -236,13 +255,31 @@ async function residue(url: string, prefix: string): Promise<Event> {
   return { kind: 'residue', process: 'trial', at: machineNow(), entries, timers: 0, subscriptions: 0 }
 }
 
-function counted({ events }: History): Pick<Figures, 'operations' | 'grants' | 'refused'> {
-  const count = { operations: 0, grants: 0, refused: 0 }
+/** Be the next one, and go. */
+async function waitFor(locks: Locks, { kind, name, capacity }: Inspection): Promise<void> {
+  const options = { wait: TIDY_MS }
+  const turns: Record<QueueKind, () => Promise<Watched>> = {
+    lock: () => locks.acquire(name, options),
+    permits: () => locks.semaphore(name, capacity).acquire({ ...options, permits: capacity }),
+    election: () => locks.election(name).acquire(options),
+  }
+  // Whoever does not come in finds them there, and they are counted.
+  await turns[kind]().then(
+    (lease) => lease.release(),
+    () => {},
+  )
+}
+
+function counted({ events }: History): Pick<Figures, 'operations' | 'grants' | 'logged' | 'refused'> {
+  const count = { operations: 0, grants: 0, logged: 0, refused: 0 }
   for (const event of events) {
     switch (event.kind) {
       case 'granted':
         count.grants += 1
         count.operations += 1
+        break
+      case 'holds':
+        count.logged += 1
         break
       case 'access':
         if (!event.accepted) count.refused += 1

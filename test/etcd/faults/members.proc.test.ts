@@ -1,11 +1,13 @@
 /** Faults of members, of which there are three. The numbers are those of docs/evidence/etcd-faults.md. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect } from 'vitest'
+import { describe, expect, vi } from 'vitest'
 import { MATRIX, TIMES } from '../../kit/effort.ts'
 import { deletionsIn } from '../../kit/etcd-deletions.ts'
 import type { EtcdScene } from '../../kit/etcd-scene.ts'
 import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
+
+vi.setConfig({ testTimeout: 120_000 * TIMES })
 
 const TOO_LONG = 'it takes minutes: npm run test:matrix etcd'
 
@@ -63,7 +65,7 @@ describe.concurrent('members', () => {
     skip(MODE === 'observed', 'see the one below')
     const set = await scene(3, { ttl: '3s', members: 3 })
     const deletions = deletionsIn(set.admin)
-    await frozenLeader(set, MATRIX ? 10 * TIMES : 1)
+    await frozenLeader(set, MATRIX ? 10 : 1)
     deletions.end()
     const { history, overlaps } = await set.verdict('counted')
     const late = deletions.toldAfter(history)
@@ -73,7 +75,7 @@ describe.concurrent('members', () => {
 
   test('40 the same where entries have no lease: no two believe at once', async ({ scene }) => {
     const set = await scene(3, { ttl: '3s', members: 3, lease: 'observed' })
-    await frozenLeader(set, MATRIX ? 10 * TIMES : 1)
+    await frozenLeader(set, MATRIX ? 10 : 1)
     await set.verdict()
   })
 

@@ -9,13 +9,15 @@ type Word = string | number
 const KEYS_A_NAME = 4
 const NAMING = new Naming('holdfast')
 
-/** What a script is asked for: one verb as it is, or a list of them. */
+/** What a script is asked for: one verb as it is, or a list of them. Without those that only look. */
 export function callsOf(keys: readonly string[], args: readonly string[]): Call[] {
   const nameAt = (number: Word): string => NAMING.nameOf(keys[KEYS_A_NAME * (Number(number) - 1)]!)!
   const [first = '', ...rest] = args
+  if (first === 'look') return []
   if (!first.startsWith('[')) return [callOf(first, nameAt(rest[0]!), rest.slice(1, 3), rest.slice(3))]
   const list = JSON.parse(first) as readonly (readonly [string, number, ...Word[]])[]
-  return list.map(([verb, number, ...words]) => {
+  const changing = list.filter(([verb]) => verb !== 'look')
+  return changing.map(([verb, number, ...words]) => {
     if (verb !== 'join') return callOf(verb, nameAt(number), words, [])
     const [id, tag, place] = words
     return callOf(verb, nameAt(number), [id!, tag!], JSON.parse(args[Number(place) - 1]!) as Word[])

@@ -71,6 +71,7 @@ function trial(events: readonly Event[], violations: readonly Violation[]): Tria
       grants: of('granted'),
       strikes: of('fault'),
       overlaps: violations.filter(({ checker }) => checker === 'exclusion').length,
+      logged: 0,
       lostUpdates: 0,
       refused: events.filter((event) => event.kind === 'access' && !event.accepted).length,
     },

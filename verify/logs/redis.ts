@@ -1,0 +1,146 @@
+/**
+ * What a Redis server itself did: the calls of the script, in the order in which it carried them out, and what became of each
+ * entry by them.
+ *
+ * MONITOR shows what was asked, when, and whether anything was written; the answers it does not show. They are those of the reference
+ * queue, which is told the same calls at the same times: that both say the same is shown on a real server
+ * (`test/redis/script.proc.test.ts`). What the script read from the clock is not shown either, only when, which is some
+ * microseconds off: so fences are taken from those who were told.
+ */
+import { Table } from '../../src/queue/table.ts'
+import type { Event } from '../../src/verify/history.ts'
+import { MemoryRecorder } from '../../src/verify/history.ts'
+import { eventually, machineNow } from '../../src/verify/torture/clock.ts'
+import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
+import { Diary, labelOf, lookAt } from '../../test/simulation/diary.ts'
+import type { Call } from '../../test/simulation/redis/queues.ts'
+import { Queues } from '../../test/simulation/redis/queues.ts'
+import { callsOf } from '../../test/simulation/redis/words.ts'
+import type { Command, Monitor } from './monitor.ts'
+import { monitor } from './monitor.ts'
+import { userNameOf } from './names.ts'
+
+interface Carried {
+  /** `evalsha`, the script, how many keys, the keys, what it was given. */
+  readonly words: () => string[]
+  /** When it was called, and by when the script had read the clock: by that clock, in microseconds. */
+  readonly calledAt: number
+  readBy: number
+  wrote: boolean
+}
+
+const WRITES = new Set(['set', 'setrange', 'del', 'zadd', 'zrem', 'hset', 'hdel'])
+
+export class RedisLog implements CoordinatorLog {
+  readonly #carried: Carried[] = []
+  readonly #mark: string
+  readonly #say: (mark: string) => Promise<unknown>
+  #monitor: Monitor | undefined
+  #current: Carried | undefined
+  /** From the server's clock to that of the history, in milliseconds: what is heard at once tells it best. */
+  #offsetMs = Infinity
+  #hasMark = false
+
+  private constructor(mark: string, say: (mark: string) => Promise<unknown>) {
+    this.#mark = mark
+    this.#say = say
+  }
+
+  /** @param say send it a word, on another connection, that changes nothing */
+  static async open(port: number, say: (mark: string) => Promise<unknown>): Promise<RedisLog> {
+    const log = new RedisLog(`log of ${port}`, say)
+    log.#monitor = await monitor(port, (command) => log.#hear(command))
+    return log
+  }
+
+  async events(seen: readonly Event[]): Promise<Event[] | undefined> {
+    if (!this.#monitor!.lost) await this.#say(this.#mark)
+    await eventually(() => this.#hasMark || this.#monitor!.lost, 'the end of the log')
+    return this.#monitor!.lost ? undefined : this.#replay(fencesOf(seen))
+  }
+
+  end(): void {
+    this.#monitor?.end()
+  }
+
+  #hear(command: Command): void {
+    const { at, inner, name } = command
+    this.#offsetMs = Math.min(this.#offsetMs, machineNow() - at / 1000)
+    const current = this.#current
+    if (!inner) this.#current = this.#outer(command)
+    else if (current && name === 'time') current.readBy = at
+    else if (current && !current.wrote && WRITES.has(name)) {
+      // Of a script that the server did not know, or had no memory for, nothing follows.
+      current.wrote = true
+      this.#carried.push(current)
+    }
+  }
+
+  #outer({ at, name, words }: Command): Carried | undefined {
+    if (name === 'ping') this.#hasMark ||= words()[1] === this.#mark
+    if (name !== 'evalsha' && name !== 'eval') return undefined
+    return { words, calledAt: at, readBy: at, wrote: false }
+  }
+
+  #replay(fences: ReadonlyMap<string, number>): Event[] {
+    let at = 0
+    const recorder = new MemoryRecorder(() => at)
+    const diary = new Diary('redis', recorder)
+    const queues = new Queues(Table)
+    for (const carried of this.#carried) {
+      const [, , count, ...rest] = carried.words()
+      const keys = rest.slice(0, Number(count))
+      if (!keys[0]?.startsWith('holdfast:{')) continue
+      const calls = callsOf(keys, rest.slice(keys.length))
+      // A fraction more, or it would be rounded down to the one before.
+      const now = (read(queues, calls, carried, fences) + 0.5) / 1000
+      at = now + this.#offsetMs
+      queues.run(calls, now, ({ name }, said) => {
+        diary.look(userNameOf(name), lookAt(queues.view(name, now), at, 1))
+        if (typeof said === 'object' && 'fence' in said)
+          diary.told(userNameOf(name), said.fence, said.state === 'waiting')
+      })
+    }
+    return recorder.events
+  }
+}
+
+/**
+ * What the script read from the clock, in microseconds: what the first who came in by it were told, each of its name. Those who
+ * came in behind one of the same name were told one more for each.
+ */
+function read(queues: Queues, calls: readonly Call[], carried: Carried, fences: ReadonlyMap<string, number>): number {
+  const { calledAt, readBy } = carried
+  const before = new Map<string, Call[]>()
+  let later: { readonly fence: number; readonly behind: readonly Call[] } | undefined
+  for (const call of calls) {
+    if (call.verb !== 'join') continue
+    const behind = before.get(call.name) ?? []
+    before.set(call.name, [...behind, call])
+    const fence = fences.get(keyOf(userNameOf(call.name), labelOf(call.entry.info)))
+    if (fence === undefined || fence < calledAt || fence > readBy + behind.length) continue
+    if (behind.length === 0) return fence
+    later ??= { fence, behind }
+  }
+  if (!later) return readBy
+  const { fence, behind } = later
+  let drawn = 0
+  // Whoever only tried may have drawn none.
+  queues.copy().run(calls, readBy / 1000, (call, said) => {
+    if (behind.includes(call) && typeof said === 'object' && 'fence' in said) drawn += 1
+  })
+  return fence - drawn
+}
+
+/** By name and label: what those who hold were told. */
+function fencesOf(seen: readonly Event[]): Map<string, number> {
+  const fences = new Map<string, number>()
+  // Of several names, each has a hold of its own, and all of them one label.
+  for (const event of seen)
+    if (event.kind === 'granted') fences.set(keyOf(event.name, event.hold.split('.', 1)[0]), event.fence)
+  return fences
+}
+
+function keyOf(name: string, label: string | undefined): string {
+  return `${label} ${name}`
+}
