@@ -97,7 +97,8 @@ async function main(): Promise<number> {
         tell.ended(trial)
       },
     },
-    ...(values.long ? { done: (planned) => kept.find(planned) } : {}),
+    // A hundred trials on one page.
+    ...(values.long ? { eventsMax: 300, done: (planned) => kept.find(planned) } : {}),
   })
   ear.now('')
   const command =

@@ -16,7 +16,7 @@ export type Moment = Pick<Excerpt, 'at' | 'about'>
 
 export interface ExcerptOptions extends Moment {
   /** Default 2000. Those who believe at the moment itself are whole, however many events that takes. */
-  readonly eventsMax?: number
+  readonly eventsMax?: number | undefined
   /** The registers whose accesses are taken. Default: all. */
   readonly registers?: ReadonlySet<string>
 }

@@ -70,6 +70,8 @@ export interface TrialOptions {
   readonly again?: ((trial: Pick<Trial, 'coordinator' | 'fault' | 'seed'>) => string) | undefined
   /** Only these checkers have a say; all of them, if it is left out. */
   readonly checkers?: ReadonlySet<string> | undefined
+  /** How many events of it are kept for a drawing, about; see `excerptOf`. */
+  readonly eventsMax?: number | undefined
   /** Is given all that happened, where a trial did not hold. */
   readonly keep?: ((trial: Trial, events: readonly Event[]) => void) | undefined
 }
@@ -120,7 +122,7 @@ export async function trial<P extends Place>(arena: Arena<P>, fault: Fault<P>, o
     ...verdict(fault, history, figures, broken, stopped),
     figures,
     violations: broken.map(({ checker, text }) => ({ checker, text })),
-    excerpt: moment && excerptOf(events, { ...moment, registers: guarded }),
+    excerpt: moment && excerptOf(events, { ...moment, registers: guarded, eventsMax: options.eventsMax }),
   }
   if (ended.verdict !== 'held') options.keep?.(ended, events)
   return ended

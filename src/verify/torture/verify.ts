@@ -8,7 +8,7 @@ import { trial } from './trial.ts'
 
 export interface VerifyOptions extends Pick<
   TrialOptions,
-  'seed' | 'program' | 'signal' | 'now' | 'keep' | 'checkers' | 'again'
+  'seed' | 'program' | 'signal' | 'now' | 'keep' | 'checkers' | 'again' | 'eventsMax'
 > {
   /** For all trials together, about; each fault strikes once at least. */
   readonly minutes: number
