@@ -23,6 +23,11 @@ export class Dial {
   readonly #rate: number
   #aheadMs = 0
 
+  /** Whether there is a compiler. */
+  static get possible(): boolean {
+    return compiled() !== undefined
+  }
+
   /** `undefined`: there is no compiler. @param rate of its clocks: 0.9 is slow */
   static make(rate = 1): Dial | undefined {
     const library = compiled()

@@ -1,7 +1,7 @@
 /** Three members of etcd. */
 import { EtcdClient } from '../../src/backends/etcd/index.ts'
 import { COMPACT, LEASE_REVOKE, RANGE } from '../../src/backends/etcd/messages.ts'
-import { sleep } from '../../src/verify/torture/clock.ts'
+import { machineNow, sleep } from '../../src/verify/torture/clock.ts'
 import type { Line } from '../../src/verify/torture/crew.ts'
 import type { Fault } from '../../src/verify/torture/faults.ts'
 import { inside } from '../../src/verify/torture/faults.ts'
@@ -15,6 +15,8 @@ import { leaderOf } from '../../test/kit/etcd-leader.ts'
 import { EtcdLog } from '../logs/etcd.ts'
 
 const COUNT = 3
+/** Shorter than what makes the others elect another leader. */
+const STILL_MS = 100
 
 class EtcdPlace implements Place {
   readonly etcd: Etcd
@@ -94,6 +96,20 @@ const faults: readonly Fault<EtcdPlace>[] = [
       await sleep(crew.ttlMs * (0.5 + random()))
     },
     felt: struckAmidst('freeze a follower'),
+  },
+  {
+    name: 'member-slow',
+    about: 'a member stands still half of the time, as one whose disk is slow',
+    strike: async ({ crew, place, random }) => {
+      const slow = pick(random, [0, 1, 2])
+      crew.note(`slow down a member, ${slow}`)
+      for (const end = machineNow() + crew.ttlMs; machineNow() < end; await sleep(STILL_MS)) {
+        place.etcd.members[slow]!.freeze()
+        await sleep(STILL_MS)
+        place.etcd.members[slow]!.thaw()
+      }
+    },
+    felt: struckAmidst('slow down a member'),
   },
   {
     name: 'majority-frozen',

@@ -10,6 +10,7 @@ import { pick } from '../../src/verify/torture/random.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import type { Cable } from '../../src/verify/torture/wire.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
+import { Dial } from '../../test/kit/clocks.ts'
 import { RedisServer } from '../../test/kit/redis.ts'
 import { RedisLog } from '../logs/redis.ts'
 
@@ -18,13 +19,23 @@ class RedisPlace implements Place {
   #server: RedisServer
   #admin: Redis
 
-  private constructor(server: RedisServer) {
+  /** Where clocks can be turned. */
+  readonly #dial: Dial | undefined
+
+  private constructor(server: RedisServer, dial: Dial | undefined) {
     this.#server = server
     this.#admin = adminOf(server)
+    this.#dial = dial
   }
 
   static async open(): Promise<RedisPlace> {
-    return new RedisPlace(await RedisServer.start())
+    const dial = Dial.make()
+    return new RedisPlace(await RedisServer.startWith({ env: dial?.env ?? {} }), dial)
+  }
+
+  /** The wall clock of the server leaps so far. */
+  leap(ms: number): void {
+    this.#dial!.leap(ms)
   }
 
   get url(): string {
@@ -92,6 +103,7 @@ class RedisPlace implements Place {
   async end(): Promise<void> {
     this.#admin.disconnect()
     await this.#server.end()
+    this.#dial?.end()
   }
 }
 
@@ -167,6 +179,56 @@ const faults: readonly Fault<RedisPlace>[] = [
       await place.admin.config('SET', 'maxmemory', '0')
     },
     felt: struckAmidst('memory full'),
+  },
+  {
+    name: 'demoted',
+    about: 'the server is made a replica of one that does not answer, for longer than a lease: it refuses all writes',
+    strike: async ({ crew, random, place }) => {
+      crew.note('demote the server')
+      await place.admin.replicaof('127.0.0.1', 1)
+      await sleep(crew.ttlMs * (0.5 + random()))
+      crew.note('promote the server')
+      await place.admin.replicaof('NO', 'ONE')
+    },
+    felt: struckAmidst('demote the server'),
+  },
+  {
+    name: 'clock-back',
+    about: 'the wall clock of the server leaps back by up to two leases, and stays there',
+    needs: 'clock',
+    strike: async (scene) => {
+      const { crew, place, random } = scene
+      await inside(scene, async () => {
+        crew.note('the clock of the server goes back')
+        place.leap(-crew.ttlMs * (0.3 + 1.7 * random()))
+      })
+    },
+    felt: struckAmidst('the clock of the server'),
+  },
+  {
+    name: 'clock-ahead',
+    about: 'the wall clock of the server leaps ahead by a lease or two while somebody holds',
+    needs: 'clock',
+    breaks: 'the clock of the server does not leap ahead',
+    strike: (scene) =>
+      forgets(scene, 'the clock of the server goes ahead', async () =>
+        scene.place.leap(scene.crew.ttlMs * (1 + scene.random())),
+      ),
+    felt: struckAmidst('the clock of the server'),
+  },
+  {
+    name: 'evicted',
+    about: 'the server evicts keys, those of locks among them, while somebody holds',
+    breaks: LOSES,
+    strike: (scene) =>
+      forgets(scene, 'evict', async () => {
+        const { admin } = scene.place
+        await admin.config('SET', 'maxmemory-policy', 'allkeys-lru', 'maxmemory', '1')
+        // It evicts when it is written to.
+        await admin.set('verify', 'a stranger').catch(() => {})
+        await admin.config('SET', 'maxmemory-policy', 'noeviction', 'maxmemory', '0')
+      }),
+    felt: struckAmidst('evict'),
   },
   {
     name: 'restarted-empty',

@@ -39,6 +39,9 @@ export class RedisLog implements CoordinatorLog {
   #current: Carried | undefined
   /** From the server's clock to that of the history, in milliseconds: what is heard at once tells it best. */
   #offsetMs = Infinity
+  #lastAt = 0
+  /** Its clock went back, so that nothing it said has a time. */
+  #isTurned = false
   #hasMark = false
 
   private constructor(mark: string, say: (mark: string) => Promise<unknown>) {
@@ -56,7 +59,7 @@ export class RedisLog implements CoordinatorLog {
   async events(seen: readonly Event[]): Promise<Event[] | undefined> {
     if (!this.#monitor!.lost) await this.#say(this.#mark)
     await eventually(() => this.#hasMark || this.#monitor!.lost, 'the end of the log')
-    return this.#monitor!.lost ? undefined : this.#replay(fencesOf(seen))
+    return this.#monitor!.lost || this.#isTurned ? undefined : this.#replay(fencesOf(seen))
   }
 
   end(): void {
@@ -65,6 +68,8 @@ export class RedisLog implements CoordinatorLog {
 
   #hear(command: Command): void {
     const { at, inner, name } = command
+    this.#isTurned ||= at < this.#lastAt
+    this.#lastAt = at
     this.#offsetMs = Math.min(this.#offsetMs, machineNow() - at / 1000)
     const current = this.#current
     if (!inner) this.#current = this.#outer(command)

@@ -24,10 +24,20 @@ export interface Line {
   readonly wire?: Wire | undefined
 }
 
+/** The wall clock of a worker. */
+export interface WorkerClock {
+  /** What it is started with. */
+  readonly env: NodeJS.ProcessEnv
+  /** So far ahead, or back. */
+  leap(ms: number): void
+  end(): void
+}
+
 export interface CrewOptions {
   /** The line that starts a worker; its set-up is added as the last word. */
   readonly program: readonly string[]
   readonly lay: () => Promise<Line>
+  readonly clock?: (() => WorkerClock) | undefined
   readonly options: Omit<ConnectOptions, 'runtime'>
   readonly ttlMs: number
   readonly prefix: string
@@ -39,14 +49,16 @@ export interface CrewOptions {
 /** How it begins to say that somebody does not get on. */
 export const NEXT_TURNS = 'the next turns of '
 
-/** A worker, and its wire. */
+/** A worker, its wire and its clock. */
 export class Hand {
   readonly worker: WorkerProcess
   readonly wire: Wire | undefined
+  readonly clock: WorkerClock | undefined
 
-  constructor(worker: WorkerProcess, wire: Wire | undefined) {
+  constructor(worker: WorkerProcess, wire: Wire | undefined, clock: WorkerClock | undefined) {
     this.worker = worker
     this.wire = wire
+    this.clock = clock
   }
 
   get name(): string {
@@ -111,17 +123,18 @@ export class Crew {
   /** One more, at work. */
   async hire(): Promise<Hand> {
     this.#count += 1
-    const { program, lay, ...rest } = this.#options
+    const { program, lay, clock: clockOf, ...rest } = this.#options
     const process = `w${this.#count}`
     const { url, wire } = await lay()
     if (wire) this.#wires.push(wire)
     const history = join(this.#directory, `${process}.ndjson`)
     closeSync(openSync(history, 'a'))
     const setup: Setup = { ...rest, process, url, history, registers: this.registers.path }
-    const worker = new WorkerProcess({ name: process, line: [...program, JSON.stringify(setup)] }, (event) =>
-      this.#events.push(event),
-    )
-    const hand = new Hand(worker, wire)
+    const clock = clockOf?.()
+    const line = [...program, JSON.stringify(setup)]
+    const env = clock && { ...globalThis.process.env, ...clock.env }
+    const worker = new WorkerProcess({ name: process, line, env }, (event) => this.#events.push(event))
+    const hand = new Hand(worker, wire, clock)
     this.#hands.push(hand)
     await worker.ready
     await hand.does('work')
@@ -195,6 +208,11 @@ export class Crew {
     wire!.reset()
   }
 
+  leap({ name, clock }: Hand, ms: number): void {
+    this.note(`the clock of ${name} leaps by ${Math.round(ms)} ms`)
+    clock!.leap(ms)
+  }
+
   /** What was kept back arrives. */
   mend({ name, wire }: Hand): void {
     this.note(`mend ${name}`)
@@ -234,6 +252,7 @@ export class Crew {
 
   async end(): Promise<void> {
     await Promise.all(this.#hands.map(({ worker }) => worker.kill()))
+    for (const { clock } of this.#hands) clock?.end()
     await Promise.all(this.#wires.map((wire) => wire.end()))
     await this.registers.end()
     rmSync(this.#directory, { recursive: true, force: true })

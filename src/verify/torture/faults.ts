@@ -28,8 +28,8 @@ export interface Fault<P = unknown> {
   readonly about: string
   /** What it takes away that the promise of exclusion rests on. */
   readonly breaks?: string
-  /** It needs a wire that can be cut. */
-  readonly wired?: boolean
+  /** A wire that can be cut, or a wall clock that can be turned. */
+  readonly needs?: 'wire' | 'clock'
   readonly strike: (scene: Scene<P>) => Promise<void>
   /** Whether anybody felt it, as the history tells. */
   readonly felt: (history: History) => boolean
@@ -149,9 +149,40 @@ export const FAULTS: readonly Fault[] = [
     felt: wasPaused,
   },
   {
+    name: 'clock-leaps',
+    about: 'the wall clock of a holder leaps ahead by more than its lease, and back; or back, and ahead',
+    needs: 'clock',
+    strike: async (scene) => {
+      const { crew, random } = scene
+      await inside(scene, async (victim) => {
+        const ms = crew.ttlMs * (2 + 2 * random()) * (random() < 0.7 ? 1 : -1)
+        crew.leap(victim, ms)
+        await sleep(crew.ttlMs * random())
+        crew.leap(victim, -ms)
+      })
+    },
+    felt: wasLost,
+  },
+  {
+    name: 'suspended',
+    about:
+      'a holder stands still, and its wall clock has gone on for longer than its lease: as after a sleep of the machine',
+    needs: 'clock',
+    strike: async (scene) => {
+      const { crew, random } = scene
+      await inside(scene, async (victim) => {
+        await crew.pause(victim)
+        await sleep(crew.ttlMs * 0.3 * random())
+        crew.leap(victim, crew.ttlMs * (2 + 2 * random()))
+        crew.resume(victim)
+      })
+    },
+    felt: wasLost,
+  },
+  {
     name: 'cut-off',
     about: 'the connection of a holder falls silent, for longer than its lease',
-    wired: true,
+    needs: 'wire',
     strike: async (scene) => {
       await inside(scene, async (victim) => {
         scene.crew.silence(victim)
@@ -164,7 +195,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'requests-late',
     about: 'what a holder says does not arrive until its lease is over; then all of it does',
-    wired: true,
+    needs: 'wire',
     strike: async (scene) => {
       await inside(scene, async (victim) => {
         scene.crew.silence(victim, 'up')
@@ -179,7 +210,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'answers-lost',
     about: 'what the coordinator answers does not arrive, and then the connection is reset',
-    wired: true,
+    needs: 'wire',
     strike: async ({ crew, random }) => {
       const [victim] = crew.victims(random, 1) as [Hand]
       crew.silence(victim, 'down')
@@ -194,7 +225,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'resets',
     about: 'connections are reset again and again',
-    wired: true,
+    needs: 'wire',
     strike: async ({ crew, random }) => {
       for (let turn = 0; turn < 6; turn += 1) {
         for (const hand of crew.hands) if (random() < 0.5) crew.reset(hand)
@@ -206,7 +237,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'slow-network',
     about: 'each message takes a good part of a lease',
-    wired: true,
+    needs: 'wire',
     strike: async ({ crew, random }) => {
       for (const hand of crew.hands)
         if (random() < 0.6) crew.slow(hand, Math.round(crew.ttlMs * (0.05 + 0.25 * random())))

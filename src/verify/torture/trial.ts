@@ -12,7 +12,7 @@ import { historyOf } from '../history.ts'
 import { excerptOf, momentOf } from '../report/excerpt.ts'
 import type { Figures, Trial } from '../report/report.ts'
 import { machineNow, until } from './clock.ts'
-import type { Line } from './crew.ts'
+import type { Line, WorkerClock } from './crew.ts'
 import { Crew, NEXT_TURNS } from './crew.ts'
 import type { Fault } from './faults.ts'
 import { WorkerGone } from './process.ts'
@@ -28,6 +28,8 @@ export interface Arena<P extends Place = Place> {
   readonly workloads: readonly Workload[]
   /** Whether there are wires that can be cut. */
   readonly wired: boolean
+  /** A clock for each worker, where clocks can be turned. */
+  readonly clock?: (() => WorkerClock) | undefined
   /** What a process leaves behind goes only when somebody waits for it. */
   readonly keepsUntilWaited?: true
   /** Beside those of processes and wires. */
@@ -171,11 +173,12 @@ async function recorded<P extends Place>(
     place = await arena.open()
     // Whoever loses its memory says nothing that could be relied on.
     if (fault.breaks === undefined) log = await place.listen?.()
-    const { ttlMs, workloads } = arena
+    const { ttlMs, workloads, clock } = arena
     const lay = place.lay.bind(place)
     crew = await Crew.start(WORKERS, {
       program,
       lay,
+      clock,
       options: { ttl: ttlMs, requestTimeout: REQUEST_TIMEOUT_MS, waitTtl: 2 * ttlMs },
       ttlMs,
       prefix,

@@ -71,8 +71,9 @@ export async function verify(arenas: readonly AnyArena[], options: VerifyOptions
   return trials
 }
 
-function faultsOf<P extends Place>({ faults, wired }: Arena<P>): readonly Fault<P>[] {
-  const all: readonly Fault<P>[] = [...FAULTS, ...faults].filter((fault) => wired || fault.wired !== true)
+function faultsOf<P extends Place>({ faults, wired, clock }: Arena<P>): readonly Fault<P>[] {
+  const has = { wire: wired, clock: clock !== undefined }
+  const all: readonly Fault<P>[] = [...FAULTS, ...faults].filter(({ needs }) => needs === undefined || has[needs])
   const kept = all.filter(({ breaks }) => breaks === undefined)
   const broken = all.filter(({ breaks }) => breaks !== undefined)
   return [...all, ...mixed(MIXED[0], kept), ...mixed(MIXED[1], broken)]
