@@ -23,6 +23,7 @@ const verify = (...names) => names.map((name) => `test/verify/${name}.test.ts`)
 
 /** Each file, and the quick tests that are about it. */
 const tests = {
+  'src/verify/checkers/backed.ts': verify('backed', 'promises'),
   'src/verify/checkers/exclusion.ts': verify('exclusion', 'promises', 'search'),
   'src/verify/checkers/fence-order.ts': verify('order', 'promises', 'definitions'),
   'src/verify/checkers/fifo-order.ts': verify('order', 'promises', 'definitions'),
@@ -33,7 +34,7 @@ const tests = {
   'src/verify/checkers/readers-writers.ts': verify('exclusion', 'promises', 'search'),
   'src/verify/checkers/residue.ts': verify('promises'),
   'src/verify/checkers/told-in-time.ts': verify('promises'),
-  'src/verify/history.ts': verify('history', 'exclusion', 'promises'),
+  'src/verify/history.ts': verify('history', 'exclusion', 'promises', 'backed'),
   'src/verify/register.ts': verify('promises', 'definitions'),
   'src/queue/table.ts': ['test/queue/verbs.test.ts', 'test/queue/table.test.ts'],
   'src/queue/wakes.ts': ['test/queue/wakes.test.ts'],

@@ -325,7 +325,9 @@ export class Servers implements Site {
   #lose(until: number, excused: boolean, old?: Server): void {
     const now = this.#world.now()
     if (excused) this.excuses.push({ at: now, until })
-    const gone = this.#names.map((name) => [name, this.#diary.forgot(name, until, this.#lookOf(name))] as const)
+    // What happens then may be written down a moment later.
+    const by = Math.ceil(until)
+    const gone = this.#names.map((name) => [name, this.#diary.forgot(name, by, this.#lookOf(name))] as const)
     const end = (): void => {
       for (const [name, known] of gone) {
         const there = new Set(this.#diary.entries(name).map(({ fence }) => fence))
