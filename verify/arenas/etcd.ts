@@ -22,9 +22,11 @@ class EtcdPlace implements Place {
   readonly etcd: Etcd
   readonly admin: EtcdClient
   readonly url: string
+  readonly lease: string
 
   private constructor(etcd: Etcd, lease: string) {
     this.etcd = etcd
+    this.lease = lease
     this.admin = new EtcdClient({ endpoints: etcd.endpoints })
     this.url = `etcd://${etcd.members.map(({ port }) => `127.0.0.1:${port}`).join(',')}?lease=${lease}`
   }
@@ -172,7 +174,10 @@ const faults: readonly Fault<EtcdPlace>[] = [
       place.etcd.members[leader]!.freeze()
       await sleep(crew.ttlMs * (1.2 + random()))
       crew.note('thaw the leader')
-      await crew.forgets(allNames(crew.prefix), async () => place.etcd.members[leader]!.thaw(), 1000)
+      const thaw = async (): Promise<void> => place.etcd.members[leader]!.thaw()
+      // Where entries have no lease, it ends none.
+      if (place.lease === 'observed') await thaw()
+      else await crew.forgets(allNames(crew.prefix), thaw, 1000)
       await sleep(1000)
     },
     felt: struckAmidst('freeze the leader'),

@@ -730,7 +730,8 @@ export class EtcdBackend implements Backend {
 
   /** Somebody or something else has ended it. */
   #isGone(seat: Seat): void {
-    if (seat.state === 'over') return
+    // One whose deletion is on its way keeps its key until that is answered, or the deletion would meet another entry there.
+    if (seat.state === 'over' || seat.ending) return
     const { alarm, id } = seat
     seat.state = 'over'
     this.#unwatched.delete(seat)

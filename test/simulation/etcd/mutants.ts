@@ -119,6 +119,18 @@ export const etcdMutants: readonly Mutant[] = [
     seedsMax: 12000,
   },
   {
+    name: 'gone-frees-its-key',
+    mistake: 'an entry that is found gone while its deletion is on its way gives its key free',
+    patches: [
+      {
+        file: backend,
+        find: "if (seat.state === 'over' || seat.ending) return",
+        replace: "if (seat.state === 'over') return",
+      },
+    ],
+    seedsMax: 12000,
+  },
+  {
     name: 'reader-writes-over',
     mistake: 'a reader whose join was not answered asks again, and writes over its own key',
     patches: [
