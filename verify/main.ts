@@ -68,7 +68,8 @@ async function main(): Promise<number> {
       ending.abort()
     })
   mkdirSync(values.out, { recursive: true })
-  const kept = new Kept(values.out)
+  const strikes = values.strikes === undefined ? (values.long ? 20 : 1) : numberOf('strikes', values.strikes)
+  const kept = new Kept(values.out, strikes)
   const now = (): Date => new Date()
   const startedAt = now().toISOString()
   const tell = tellTo(ear)
@@ -76,7 +77,7 @@ async function main(): Promise<number> {
     seed: values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : numberOf('seed', values.seed),
     minutes: values.long ? 0 : numberOf('minutes', values.minutes),
     each: values.long,
-    strikes: values.strikes === undefined ? (values.long ? 20 : 1) : numberOf('strikes', values.strikes),
+    strikes,
     faults,
     ...(library === undefined
       ? { program: [process.execPath, WORKER] }
@@ -118,19 +119,21 @@ function rivalled(library: string): AnyArena {
   return any({ ...redis, name: library, workloads: ['exclusive'] })
 }
 
-/** What was done before, a file for each coordinator and fault. What was not held is done again. */
+/** What was done before, a file for each coordinator and fault. What did not hold, or was ended early, is done again. */
 class Kept {
   readonly #directory: string
+  readonly #strikes: number
 
-  constructor(directory: string) {
+  constructor(directory: string, strikes: number) {
     this.#directory = directory
+    this.#strikes = strikes
   }
 
   find(planned: Planned): Trial | undefined {
     const path = this.#path(planned)
     if (!existsSync(path)) return undefined
     const trial = JSON.parse(readFileSync(path, 'utf8')) as Trial
-    return trial.verdict === 'held' ? trial : undefined
+    return trial.verdict === 'held' && trial.figures.strikes >= this.#strikes ? trial : undefined
   }
 
   put(trial: Trial): void {

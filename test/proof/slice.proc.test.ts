@@ -1,6 +1,6 @@
 /** A short slice of `npm run verify`, at servers of its own. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -47,10 +47,16 @@ test('what was done before is not done again, and what does not exist is not ask
   const words = ['--long', '--backend', 'redis', '--fault', 'scripts-flushed', '--strikes', '1', '--out', out]
   const first = await verify(...words)
   expect(first.stdout).toMatch(/^held {12}redis, scripts-flushed: \d/)
-  const kept = readFileSync(join(out, 'redis.scripts-flushed.json'), 'utf8')
+  const path = join(out, 'redis.scripts-flushed.json')
+  const kept = readFileSync(path, 'utf8')
   const second = await verify(...words)
   expect(second.stdout).toBe(first.stdout)
-  expect(readFileSync(join(out, 'redis.scripts-flushed.json'), 'utf8')).toBe(kept)
+  expect(readFileSync(path, 'utf8')).toBe(kept)
+  // One that was ended early is not done.
+  const early = JSON.parse(kept) as { readonly figures: object }
+  writeFileSync(path, JSON.stringify({ ...early, figures: { ...early.figures, strikes: 0 } }))
+  const third = await verify(...words)
+  expect(third.stdout).toMatch(/^held {12}redis, scripts-flushed: [1-9]/)
   expect(await verify('--backend', 'redis', '--fault', 'nope')).toMatchObject({ code: 64 })
   expect(await verify('--backend', 'nowhere')).toMatchObject({ code: 64, stderr: expect.stringContaining('etcd') })
 })
