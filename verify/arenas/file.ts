@@ -18,7 +18,8 @@ class FilePlace implements Place {
 
   /** Somebody tidies up who does not know what it is. */
   remove(): void {
-    rmSync(join(this.#directory, 'store'), { recursive: true, force: true })
+    // Others may put something in meanwhile.
+    rmSync(join(this.#directory, 'store'), { recursive: true, force: true, maxRetries: 20 })
   }
 
   async recovers(): Promise<void> {}
