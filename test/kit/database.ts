@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { freePort } from './redis.ts'
+import { endsWithUs } from './servants.ts'
 
 type Words = readonly [program: string, ...args: string[]]
 
@@ -76,10 +77,7 @@ export class DatabaseServer {
     if (maker !== undefined) execFileSync(maker, words, { ...how, stdio: 'ignore' })
     const port = await freePort()
     const server = spawn(program!, args(directory, port), { ...how, stdio: ['ignore', 'ignore', 'pipe'] })
-    // Should this process die in the middle of a test, no server stays behind.
-    const endIt = (): void => void server.kill('SIGQUIT')
-    process.once('exit', endIt)
-    server.once('exit', () => process.off('exit', endIt))
+    endsWithUs(server, 'SIGQUIT')
     const said: string[] = []
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)

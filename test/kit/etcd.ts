@@ -9,18 +9,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from './redis.ts'
+import { endsWithUs } from './servants.ts'
 
 /** A leader is missed after this; ttls can be as short as 1.5 times as long, rounded up to seconds. */
 const [HEARTBEAT_MS, ELECTION_MS] = [50, 500]
 const STARTS_MS = 20_000
 /** How often to look for other ports when somebody else was quicker. */
 const PORTS_TRIED = 5
-
-/** Should this process die in the middle of a test, no server stays behind. */
-const running = new Set<ChildProcess>()
-process.once('exit', () => {
-  for (const member of running) member.kill('SIGKILL')
-})
 
 export interface EtcdSetting {
   /** Where those of `certify` are: then everybody needs one. */
@@ -59,8 +54,7 @@ export class EtcdMember {
     if (this.#ended) return
     const env = { ...process.env, ...this.#env }
     const member = spawn('etcd', this.#words, { stdio: ['ignore', 'ignore', 'ignore'], env })
-    running.add(member)
-    member.once('exit', () => running.delete(member))
+    endsWithUs(member)
     this.#process = member
   }
 

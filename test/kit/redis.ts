@@ -7,6 +7,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { endsWithUs } from './servants.ts'
 
 /** How often to look for another port when somebody else was quicker. */
 const PORTS_TRIED = 5
@@ -125,10 +126,7 @@ export class RedisServer {
 
 async function launch(words: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   const server = spawn('redis-server', words, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } })
-  // Should this process die in the middle of a test, no server stays behind.
-  const endIt = (): void => void server.kill('SIGKILL')
-  process.once('exit', endIt)
-  server.once('exit', () => process.off('exit', endIt))
+  endsWithUs(server)
   const said: string[] = []
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
