@@ -1,22 +1,12 @@
 /** A holder that is really frozen: a process that is stopped until its lease has ended, and goes on. */
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { redisGuard } from '../../src/guards/index.ts'
 import { connect } from '../../src/index.ts'
-import { RedisServer } from '../kit/redis.ts'
+import { ownRedis } from '../kit/own-redis.ts'
 
-let server: RedisServer
-let client: Redis
-beforeAll(async () => {
-  server = await RedisServer.start()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.end()
-})
+const own = ownRedis()
 
 /** Holds, reads and writes; then writes and reads again, as soon as it is told to. It never asks whether it still holds. */
 const HOLDER = `
@@ -37,7 +27,7 @@ const HOLDER = `
   process.exit()`
 
 test('a process that was stopped past its ttl can neither write nor read', async () => {
-  const program = ['--input-type=module', '-e', HOLDER, String(server.port)]
+  const program = ['--input-type=module', '-e', HOLDER, String(own.server.port)]
   const first = spawn(process.execPath, program, { stdio: ['pipe', 'pipe', 'inherit'] })
   onTestFinished(() => void first.kill('SIGKILL'))
   const said: string[] = []
@@ -45,9 +35,9 @@ test('a process that was stopped past its ttl can neither write nor read', async
   await expect.poll(() => said, { timeout: 30_000 }).toEqual(['of the first holder'])
   first.kill('SIGSTOP')
 
-  const locks = connect(client)
+  const locks = connect(own.client)
   onTestFinished(() => locks.close())
-  const guard = redisGuard(client)
+  const guard = redisGuard(own.client)
   await locks.run('a', async (lease) => {
     expect(await guard.get(lease, 'a')).toBe('of the first holder')
     await guard.set(lease, 'a', 'of the second holder')
@@ -55,5 +45,5 @@ test('a process that was stopped past its ttl can neither write nor read', async
   first.stdin.write('go on\n')
   first.kill('SIGCONT')
   await expect.poll(() => said, { timeout: 30_000 }).toEqual(['of the first holder', 'STALE_FENCE', 'STALE_FENCE'])
-  expect(await client.get('a')).toBe('of the second holder')
+  expect(await own.client.get('a')).toBe('of the second holder')
 })

@@ -4,27 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Claim, Entry } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { clientOf } from '../../src/backends/redis/client.ts'
 import { RedisBackend } from '../../src/backends/redis/index.ts'
 import type { Moment } from '../../src/queue/table.ts'
 import { Table } from '../../src/queue/table.ts'
-import { RedisServer } from '../kit/redis.ts'
+import { ownRedis } from '../kit/own-redis.ts'
 import { START_MS, said, setClock, staged } from './staged.ts'
 
-let server: RedisServer
-let client: Redis
-beforeAll(async () => {
-  server = await RedisServer.start()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.end()
-})
+const own = ownRedis()
 
 type Terms = Omit<Entry, 'name' | 'id'>
 
@@ -145,7 +135,7 @@ class Pair {
   readonly #shapes: readonly Terms[]
   /** One for each name: the fences of a server are those of a name. */
   readonly #tables: ReadonlyMap<string, Table>
-  readonly #backend = new RedisBackend(clientOf(client), {}, { scripts: staged })
+  readonly #backend = new RedisBackend(clientOf(own.client), {}, { scripts: staged })
   /** What a message about an entry begins with: the backend counts those that it watches. */
   readonly #tags = new Map<string, string>()
   readonly #fences = new Map<string, bigint>()
@@ -163,7 +153,7 @@ class Pair {
   }
 
   async take(step: Step): Promise<void> {
-    await setClock(client, this.#now)
+    await setClock(own.client, this.#now)
     if (step === 'look') return this.#compareQueues()
     if ('passMs' in step) {
       this.#now += step.passMs
@@ -193,10 +183,10 @@ class Pair {
   }
 
   async end(): Promise<void> {
-    await setClock(client, this.#now)
+    await setClock(own.client, this.#now)
     await this.#compareQueues()
     await this.#backend.close()
-    await client.flushall()
+    await own.client.flushall()
   }
 
   /** For longer than any run takes. */
@@ -325,7 +315,7 @@ class Pair {
       shifted.length = 0
       changed.clear()
     }
-    const told = await said(client)
+    const told = await said(own.client)
     assert.deepEqual(told.wakes.toSorted(), wakes.toSorted())
     const news = new Set(told.changes.map((head) => head.slice('holdfast:{'.length, -1)))
     for (const name of changes) assert.ok(news.has(name) || !this.#followed.has(name), `no news of ${name}`)

@@ -4,30 +4,20 @@
  */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Claim, Entry, QueueView } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { MemoryBackend } from '../../src/backends/memory/index.ts'
 import { clientOf } from '../../src/backends/redis/client.ts'
 import { RedisBackend } from '../../src/backends/redis/index.ts'
 import type { Memory, Node } from '../../src/quorum/node.ts'
-import { RedisServer } from '../kit/redis.ts'
+import { ownRedis } from '../kit/own-redis.ts'
 import { START_MS, setClock, staged } from './staged.ts'
 
 const PREFIX = 'test-node'
 const LONGEST_MS = 1000
 
-let server: RedisServer
-let client: Redis
-beforeAll(async () => {
-  server = await RedisServer.start()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.end()
-})
+const own = ownRedis()
 
 interface Who {
   readonly name: number
@@ -126,7 +116,7 @@ test('a node answers as the reference does, and remembers the same, also when it
 class Pair {
   granted = 0
   readonly #node: Node = new RedisBackend(
-    clientOf(client),
+    clientOf(own.client),
     {},
     { node: { keyPrefix: PREFIX, longestMs: LONGEST_MS, durable: false }, scripts: staged },
   )
@@ -142,14 +132,14 @@ class Pair {
   }
 
   static async open(): Promise<Pair> {
-    await client.flushall()
+    await own.client.flushall()
     const pair = new Pair()
     await pair.#begin()
     return pair
   }
 
   async take(step: Step): Promise<void> {
-    await setClock(client, this.#now)
+    await setClock(own.client, this.#now)
     if (step === 'look') return this.#compareQueues()
     if (step === 'forget') return this.#forget()
     if ('passMs' in step) {
@@ -161,7 +151,7 @@ class Pair {
   }
 
   async end(): Promise<void> {
-    await setClock(client, this.#now)
+    await setClock(own.client, this.#now)
     await this.#compareQueues()
     await this.#node.close()
   }
@@ -172,7 +162,7 @@ class Pair {
   }
 
   async #forget(): Promise<void> {
-    await client.flushall()
+    await own.client.flushall()
     // A life of a server is named after its beginning.
     this.#now += 1
     this.#reference = this.#reborn()
@@ -182,7 +172,7 @@ class Pair {
 
   /** Its wait begins with the first question. */
   async #begin(): Promise<void> {
-    await setClock(client, this.#now)
+    await setClock(own.client, this.#now)
     const memories = await this.#recalled()
     this.#lives = [
       memories.map(({ incarnation }) => incarnation),

@@ -4,27 +4,17 @@
  */
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Entry } from '../../src/backend.ts'
 import { WHOLE } from '../../src/backend.ts'
 import { clientOf } from '../../src/backends/redis/client.ts'
 import { RedisBackend } from '../../src/backends/redis/index.ts'
 import type { Moment } from '../../src/queue/table.ts'
 import { Table } from '../../src/queue/table.ts'
-import { RedisServer } from '../kit/redis.ts'
+import { ownRedis } from '../kit/own-redis.ts'
 import { START_MS, said, setClock, staged } from './staged.ts'
 
-let server: RedisServer
-let client: Redis
-beforeAll(async () => {
-  server = await RedisServer.start()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.end()
-})
+const own = ownRedis()
 
 type Shape = Omit<Entry, 'name' | 'id'>
 
@@ -92,26 +82,26 @@ test('every verb answers as the reference does, wakes the same, and leaves the s
 })
 
 test('when the clock is set back, a name is remembered until its last fence is past', async () => {
-  const backend = new RedisBackend(clientOf(client), {}, { scripts: staged })
+  const backend = new RedisBackend(clientOf(own.client), {}, { scripts: staged })
   const entry = { name: 'back', id: 'first', weight: 1, capacity: 1, ttlMs: 100, waitTtlMs: 100, wait: false }
-  await setClock(client, START_MS)
+  await setClock(own.client, START_MS)
   await backend.join(entry)
   await backend.leave(entry)
-  await setClock(client, START_MS - 600_000)
+  await setClock(own.client, START_MS - 600_000)
   const again = await backend.join({ ...entry, id: 'second' })
   assert.ok(again.state === 'held' && again.fence === BigInt(START_MS * 1000 + 1))
   await backend.leave({ ...entry, id: 'second' })
   // The key expires by the clock of the server, which was not set back; what the head says counts by the other one.
   expect(await expiryOf('back')).toBeGreaterThan(START_MS + 60_000)
-  await client.flushall()
+  await own.client.flushall()
   await backend.close()
 })
 
 test('a head knows when its key expires', async () => {
-  const backend = new RedisBackend(clientOf(client))
+  const backend = new RedisBackend(clientOf(own.client))
   const entry = { name: 'kept', id: 'first', weight: 1, capacity: 1, ttlMs: 1000, waitTtlMs: 1000, wait: false }
   const check = async (): Promise<void> => {
-    const inReality = Date.now() + (await client.pttl('holdfast:{kept}'))
+    const inReality = Date.now() + (await own.client.pttl('holdfast:{kept}'))
     expect(Math.abs((await expiryOf('kept')) - inReality)).toBeLessThan(2000)
   }
   await backend.join(entry)
@@ -126,13 +116,13 @@ test('a head knows when its key expires', async () => {
   await check()
   await backend.leave({ ...entry, id: 'second' })
   await check()
-  await client.flushall()
+  await own.client.flushall()
   await backend.close()
 })
 
 /** In milliseconds of the server's clock, as the head has it. */
 async function expiryOf(name: string): Promise<number> {
-  const head = await client.getBuffer(`holdfast:{${name}}`)
+  const head = await own.client.getBuffer(`holdfast:{${name}}`)
   return head!.readDoubleBE(18) / 1000
 }
 
@@ -151,12 +141,12 @@ class Pair {
   constructor(name: string, inCompany: boolean) {
     this.#name = name
     this.#inCompany = inCompany
-    this.#backend = new RedisBackend(clientOf(client), {}, { scripts: staged })
+    this.#backend = new RedisBackend(clientOf(own.client), {}, { scripts: staged })
   }
 
   async take(step: Step): Promise<void> {
     const at: Moment = { monotonicMs: this.#now, wallMs: this.#now }
-    await setClock(client, this.#now)
+    await setClock(own.client, this.#now)
     if (step.verb === 'join') await this.#backend.watch(this.#entry(step.n), () => {})
     if (this.#inCompany) this.#askElsewhere()
     switch (step.verb) {
@@ -215,10 +205,10 @@ class Pair {
 
   async end(): Promise<void> {
     await this.#compareQueues({ monotonicMs: this.#now, wallMs: this.#now })
-    for (const key of await client.keys(`*${this.#name}*`)) {
-      assert.ok((await client.pttl(key)) > 0, `${key} expires`)
+    for (const key of await own.client.keys(`*${this.#name}*`)) {
+      assert.ok((await own.client.pttl(key)) > 0, `${key} expires`)
     }
-    await client.flushall()
+    await own.client.flushall()
     await this.#backend.close()
   }
 
@@ -228,7 +218,7 @@ class Pair {
   }
 
   async #compareQueues(at: Moment): Promise<void> {
-    await setClock(client, at.monotonicMs)
+    await setClock(own.client, at.monotonicMs)
     const views = []
     for await (const view of this.#backend.inspect(this.#name)) views.push(view)
     // The reference looks without pruning, the script prunes: what people see is the same, what is told is told later.
@@ -249,7 +239,7 @@ class Pair {
         ),
     ]
     shifted.length = 0
-    const { wakes: told } = await said(client)
+    const { wakes: told } = await said(own.client)
     assert.deepEqual(new Set(told), new Set(expected))
     assert.equal(told.length, expected.length)
   }
