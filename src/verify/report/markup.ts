@@ -43,8 +43,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 }
 
 /** What a browser would not show, or would let turn the text around it. Tabs and ends of lines may stay. */
-// oxlint-disable-next-line no-control-regex
-const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]|\p{Cs}/gu
+const UNSEEN = /(?![\t\n])\p{Cc}|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]|\p{Cs}/gu
 
 function escaped(text: string): string {
   return text
