@@ -25,6 +25,7 @@ import type { Planned } from '../src/verify/torture/verify.ts'
 import type { AnyArena } from '../src/verify/torture/verify.ts'
 import { any, verify } from '../src/verify/torture/verify.ts'
 import { ensurePeers } from '../bench/lib/peers.ts'
+import { textOf } from './arenas/here.ts'
 import { ARENAS } from './arenas/index.ts'
 import { redis } from './arenas/redis.ts'
 import { LIBRARIES } from './rivals/libraries.ts'
@@ -56,7 +57,10 @@ async function main(): Promise<number> {
   if (library !== undefined && !Object.hasOwn(LIBRARIES, library))
     throw new UsageError(`there is no library ${library}; there are ${Object.keys(LIBRARIES).join(', ')}`)
   const arenas = library === undefined ? chosen('backend', values.backend, ARENAS) : [rivalled(library)]
-  if (values.list) return list(arenas)
+  if (values.list) {
+    sayWhatIsLeftOut(arenas)
+    return list(arenas)
+  }
   const faults = values.fault?.split(',') ?? []
   const known = new Set(arenas.flatMap((arena) => arena.faults.map(({ name }) => name)))
   for (const fault of faults)
@@ -67,6 +71,7 @@ async function main(): Promise<number> {
       console.error('\nending after this strike; once more to end at once')
       ending.abort()
     })
+  sayWhatIsLeftOut(arenas)
   mkdirSync(values.out, { recursive: true })
   const strikes = values.strikes === undefined ? (values.long ? 20 : 1) : numberOf('strikes', values.strikes)
   const kept = new Kept(values.out, strikes)
@@ -151,6 +156,16 @@ const ear: Ear = {
     ear.now('')
     console.log(text)
   },
+}
+
+/** A machine that cannot do something must not hide that. */
+function sayWhatIsLeftOut(arenas: readonly AnyArena[]): void {
+  const wants = new Map<string, Set<string>>()
+  for (const { name, needs } of arenas.flatMap(({ leftOut }) => leftOut)) {
+    if (needs === undefined || needs === 'wire') continue
+    wants.set(textOf(needs), (wants.get(textOf(needs)) ?? new Set()).add(name))
+  }
+  for (const [want, names] of wants) console.error(`left out: ${[...names].join(', ')} (takes ${want})`)
 }
 
 function list(arenas: typeof ARENAS): number {

@@ -1,15 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import {
-  appendFileSync,
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Entry, Held } from '../../src/backend.ts'
@@ -18,6 +8,7 @@ import { file } from '../../src/backends/file/index.ts'
 import { decodeLine, encodeLine } from '../../src/backends/file/line.ts'
 import type { Lease } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
+import { NO_SMALL_DISK, SmallDisk } from '../kit/small-disk.ts'
 import type { Worker } from '../kit/workers.ts'
 import { crew, temporaryDirectory } from '../kit/workers.ts'
 import { until } from '../../src/verify/torture/clock.ts'
@@ -31,13 +22,14 @@ const lost = (lease: Lease): Promise<string> =>
 test('on a full disk leases end by their deadline, errors say so, and all is well when there is room again', async ({
   skip,
 }) => {
-  skip(!ROOT, 'a small file system can be mounted by root only')
-  const { store, fill, free } = smallDisk()
+  const small = smallDisk()
+  if (!small) return skip(NO_SMALL_DISK)
+  const { disk, store } = small
   const locks = connect(`file:${store}`, { ttl: '1500ms' })
   onTestFinished(() => locks.close())
   const lease = await locks.acquire('a')
   const ended = lost(lease)
-  fill()
+  disk.fill()
   // The last page of the log has room for some lines more.
   const error = await failure(async () => {
     const other = await locks.acquire('b')
@@ -46,7 +38,7 @@ test('on a full disk leases end by their deadline, errors say so, and all is wel
   expect(error).toMatchObject({ code: 'STORE_FULL', message: expect.stringContaining('disk is full') })
   await expect(locks.tryAcquire('c')).rejects.toMatchObject({ code: 'STORE_FULL' })
   expect(await ended).toBe('expired')
-  free()
+  disk.free()
   const next = await locks.acquire('a')
   expect(next.fence).toBeGreaterThan(lease.fence)
   const others = connect(`file:${store}`)
@@ -57,8 +49,9 @@ test('on a full disk leases end by their deadline, errors say so, and all is wel
 })
 
 test('a disk that is full just when a segment ends stops everybody, and loses nothing', async ({ skip }) => {
-  skip(!ROOT, 'a small file system can be mounted by root only')
-  const { store, fill, free } = smallDisk()
+  const small = smallDisk()
+  if (!small) return skip(NO_SMALL_DISK)
+  const { disk, store } = small
   const opened = [1, 2, 3].map(() => file({ directory: store }))
   onTestFinished(async () => void (await Promise.all(opened.map((each) => each.close()))))
   const [one, two, three] = opened
@@ -67,13 +60,13 @@ test('a disk that is full just when a segment ends stops everybody, and loses no
   expect((await two!.join(entry('waiter'))).state).toBe('waiting')
   const now = { monotonicMs: 0, wallMs: 0 }
   appendFileSync(join(store, 'log.1'), encodeLine({ instance: 'x', now, verbs: [['seal']] }))
-  fill()
+  disk.fill()
   for (let round = 0; round < 20; round += 1) {
     await expect(one!.renew(holder, 60_000)).rejects.toMatchObject({ code: 'STORE_FULL' })
     await expect(two!.join(entry('late'))).rejects.toMatchObject({ code: 'STORE_FULL' })
   }
   await expect(three!.join(entry('newcomer'))).rejects.toMatchObject({ code: 'STORE_FULL' })
-  free()
+  disk.free()
   expect(await one!.renew(holder, 60_000)).toMatchObject({ state: 'held', fence })
   expect(await two!.renew(entry('waiter'), 60_000)).toMatchObject({ state: 'waiting', ahead: 1 })
   expect(await three!.join(entry('newcomer'))).toMatchObject({ state: 'waiting', ahead: 2 })
@@ -197,18 +190,19 @@ test('a process without the right to the store hears that', async ({ skip }) => 
 test('a file system that became read-only is an error that says so, and the lease ends by its deadline', async ({
   skip,
 }) => {
-  skip(!ROOT, 'a file system can be mounted by root only')
-  const { store, disk } = smallDisk()
+  const small = smallDisk()
+  if (!small) return skip(NO_SMALL_DISK)
+  const { disk, store } = small
   const locks = connect(`file:${store}`, { ttl: '1500ms' })
   onTestFinished(() => locks.close())
   const lease = await locks.acquire('a')
   const ended = lost(lease)
-  run('umount', '-l', disk)
+  run('umount', '-l', disk.directory)
   const other = connect(`file:${store}`)
   onTestFinished(() => other.close())
   // What was mounted is out of sight: for the holder it was moved away.
   expect(await ended).toBe('gone')
-  run('mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk)
+  run('mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk.directory)
   await expect(other.tryAcquire('a')).rejects.toMatchObject({
     code: 'DENIED',
     message: expect.stringContaining('read-only'),
@@ -245,25 +239,12 @@ async function failure(work: () => Promise<unknown>): Promise<unknown> {
   throw new Error('it has not failed')
 }
 
-/** A file system of some pages, and the means to fill it to the last byte. */
-function smallDisk(): { disk: string; store: string; fill(): void; free(): void } {
-  const disk = temporaryDirectory()
-  run('mount', '-t', 'tmpfs', '-o', 'size=256k,mode=700', 'tmpfs', disk)
-  onTestFinished(() => {
-    run('umount', '-l', disk)
-  })
-  const filler = join(disk, 'filler')
-  const fill = (): void => {
-    writeFileSync(filler, '')
-    for (let size = 65_536; size >= 1;) {
-      try {
-        appendFileSync(filler, Buffer.alloc(size, 1))
-      } catch {
-        size = Math.floor(size / 2)
-      }
-    }
-  }
-  return { disk, store: join(disk, 'store'), fill, free: () => rmSync(filler) }
+/** A file system of some pages, and a store on it. */
+function smallDisk(): { disk: SmallDisk; store: string } | undefined {
+  const disk = SmallDisk.mount('256k')
+  if (!disk) return undefined
+  onTestFinished(() => disk.end())
+  return { disk, store: join(disk.directory, 'store') }
 }
 
 function becomeNobody(worker: Worker): Promise<void> {

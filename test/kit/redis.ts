@@ -113,9 +113,9 @@ export class RedisServer {
     await ended
   }
 
-  /** On the same port, with what is on disk. */
-  async start(): Promise<void> {
-    this.#process = await launch(this.#words, this.#env)
+  /** On the same port, with what is on disk. @param args of `redis-server`, beside those that it had */
+  async start(...args: string[]): Promise<void> {
+    this.#process = await launch([...this.#words, ...args], this.#env)
   }
 
   async end(): Promise<void> {

@@ -15,7 +15,7 @@ import { onTestFinished } from 'vitest'
 import type { ConnectOptions } from '../../src/index.ts'
 import type { Event, History } from '../../src/verify/history.ts'
 import { historyOf, readEvents } from '../../src/verify/history.ts'
-import { machineNow } from '../../src/verify/torture/clock.ts'
+import { machineNow, onMachineTime } from '../../src/verify/torture/clock.ts'
 import { WorkerProcess } from '../../src/verify/torture/process.ts'
 import type { Leaving, Setup, Stage } from './worker.ts'
 import { readNumber } from './worker.ts'
@@ -79,19 +79,12 @@ export class Crew {
   history(more: readonly Event[] = []): History {
     const paths = this.workers.map(({ name }) => join(this.#directory, `${name}.ndjson`))
     const events = [
-      ...readEvents(paths).map((event) => this.#onMachineTime(event)),
+      ...readEvents(paths).map((event) => onMachineTime(event, this.#machineTimes.get(event.process) ?? itself)),
       ...this.#events,
       ...more,
       { kind: 'end', process: 'test', at: machineNow() } as const,
     ]
     return historyOf(events.sort((a, b) => a.at - b.at))
-  }
-
-  #onMachineTime(event: Event): Event {
-    const machineTime = this.#machineTimes.get(event.process)
-    if (!machineTime) return event
-    const until = 'until' in event ? { until: machineTime(event.until) } : {}
-    return { ...event, at: machineTime(event.at), ...until }
   }
 
   /** For what belongs to the crew: sockets and files. */
@@ -157,6 +150,10 @@ export class Worker extends WorkerProcess {
     await this.letGo()
     await this.ends()
   }
+}
+
+function itself(at: number): number {
+  return at
 }
 
 /** A directory of the test's own, in memory where there is such a place. */

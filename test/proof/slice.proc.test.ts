@@ -18,8 +18,13 @@ interface Ended {
   readonly stderr: string
 }
 
-async function verify(...words: string[]): Promise<Ended> {
-  const running = promisify(execFile)(process.execPath, ['--no-warnings', ...types, 'verify/main.ts', ...words])
+function verify(...words: string[]): Promise<Ended> {
+  return verifyWith(process.env, ...words)
+}
+
+async function verifyWith(env: NodeJS.ProcessEnv, ...words: string[]): Promise<Ended> {
+  const line = ['--no-warnings', ...types, 'verify/main.ts', ...words]
+  const running = promisify(execFile)(process.execPath, line, { env })
   return running.catch((error: unknown) => error as Ended)
 }
 
@@ -59,4 +64,13 @@ test('what was done before is not done again, and what does not exist is not ask
   expect(third.stdout).toMatch(/^held {12}redis, scripts-flushed: [1-9]/)
   expect(await verify('--backend', 'redis', '--fault', 'nope')).toMatchObject({ code: 64 })
   expect(await verify('--backend', 'nowhere')).toMatchObject({ code: 64, stderr: expect.stringContaining('etcd') })
+})
+
+test('a machine that cannot do something says so, and what that takes', async () => {
+  const { stdout, stderr } = await verifyWith({ ...process.env, PATH: '' }, '--list', '--backend', 'file,redis')
+  expect(stderr).toMatch(/^left out: clock-leaps, .*clock-slow, .*\(takes a C compiler\)$/m)
+  expect(stderr).toMatch(/^left out: disk-full \(takes root, and the right to mount\)$/m)
+  expect(stderr).toMatch(/^left out: other-clock \(takes root/m)
+  expect(stdout).toMatch(/^ {2}cut-off /m)
+  expect(stdout).not.toMatch(/clock-leaps|disk-full|other-clock/)
 })

@@ -103,7 +103,7 @@ describe.concurrent('what proves nothing', () => {
     name: 'nowhere',
     ttlMs: 1000,
     workloads: ['exclusive'],
-    wired: false,
+    has: new Set(),
     faults: [],
     open: () => Promise.reject(new Error('a server did not start')),
   }

@@ -3,7 +3,7 @@ import { EtcdClient } from '../../src/backends/etcd/index.ts'
 import { COMPACT, LEASE_REVOKE, RANGE } from '../../src/backends/etcd/messages.ts'
 import { machineNow, sleep } from '../../src/verify/torture/clock.ts'
 import type { Line } from '../../src/verify/torture/crew.ts'
-import type { Fault } from '../../src/verify/torture/faults.ts'
+import type { Fault, Need } from '../../src/verify/torture/faults.ts'
 import { inside } from '../../src/verify/torture/faults.ts'
 import { askedInVain, struckAmidst, wasLost } from '../../src/verify/torture/felt.ts'
 import { layerOf } from '../../src/verify/torture/lines.ts'
@@ -13,6 +13,7 @@ import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/wo
 import { Etcd } from '../../test/kit/etcd.ts'
 import { leaderOf } from '../../test/kit/etcd-leader.ts'
 import { EtcdLog } from '../logs/etcd.ts'
+import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 const COUNT = 3
 /** Shorter than what makes the others elect another leader. */
@@ -123,7 +124,7 @@ const faults: readonly Fault<EtcdPlace>[] = [
       for (const member of places.toReversed()) place.etcd.members[member]!.freeze()
       await sleep(crew.ttlMs * (1.1 + random()))
     },
-    felt: (history) => wasLost(history) || askedInVain(history),
+    felt: (history) => wasLost(history) || askedInVain('UNREACHABLE', 'UNAVAILABLE')(history),
   },
   {
     name: 'all-restarted',
@@ -184,9 +185,11 @@ const faults: readonly Fault<EtcdPlace>[] = [
   },
 ]
 
+const WIRED: ReadonlySet<Need> = new Set(['wire'])
+
 function arenaOf(name: string, lease: string, ofMembers: readonly Fault<EtcdPlace>[]): Arena<EtcdPlace> {
   const open = (): Promise<EtcdPlace> => EtcdPlace.open(lease)
-  const arena = { name, ttlMs: 2000, workloads: WORKLOADS, wired: true, faults: ofMembers, open }
+  const arena = { name, ttlMs: 2000, workloads: WORKLOADS, has: WIRED, faults: [...SLOW_CLOCKS, ...ofMembers], open }
   return lease === 'observed' ? { ...arena, keepsUntilWaited: true } : arena
 }
 

@@ -2,15 +2,25 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sleep } from '../../src/verify/torture/clock.ts'
 import type { Fault } from '../../src/verify/torture/faults.ts'
 import { inside } from '../../src/verify/torture/faults.ts'
-import { wasLost } from '../../src/verify/torture/felt.ts'
+import { askedInVain, wasLost } from '../../src/verify/torture/felt.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames } from '../../src/verify/torture/workloads.ts'
+import { SmallDisk } from '../../test/kit/small-disk.ts'
+import { AHEAD_S, ELSEWHERE } from './here.ts'
 
 class FilePlace implements Place {
-  readonly #directory = mkdtempSync(join(tmpdir(), 'holdfast-verify-'))
-  readonly url = `file:${join(this.#directory, 'store')}`
+  readonly disk: SmallDisk | undefined
+  readonly #directory: string
+  readonly url: string
+
+  constructor(disk: SmallDisk | undefined) {
+    this.disk = disk
+    this.#directory = disk?.directory ?? mkdtempSync(join(tmpdir(), 'holdfast-verify-'))
+    this.url = `file:${join(this.#directory, 'store')}`
+  }
 
   async lay(): Promise<{ url: string }> {
     return { url: this.url }
@@ -22,14 +32,45 @@ class FilePlace implements Place {
     rmSync(join(this.#directory, 'store'), { recursive: true, force: true, maxRetries: 20 })
   }
 
-  async recovers(): Promise<void> {}
+  async recovers(): Promise<void> {
+    this.disk?.free()
+  }
 
   async end(): Promise<void> {
-    rmSync(this.#directory, { recursive: true, force: true })
+    if (this.disk) this.disk.end()
+    else rmSync(this.#directory, { recursive: true, force: true })
   }
 }
 
 const faults: readonly Fault<FilePlace>[] = [
+  {
+    name: 'disk-full',
+    about: 'there is no room on the disk for longer than a lease',
+    needs: 'small disk',
+    strike: async (scene) => {
+      const { crew, place, random } = scene
+      await inside(scene, async () => {
+        crew.note('the disk is full')
+        place.disk!.fill()
+        await sleep(crew.ttlMs * (1 + random()))
+        crew.note('there is room again')
+        place.disk!.free()
+      })
+    },
+    felt: askedInVain('STORE_FULL'),
+  },
+  {
+    name: 'other-clock',
+    about: 'somebody asks whose monotonic clock is another one: what a lease lasts it cannot know',
+    needs: 'time namespace',
+    strike: async ({ crew, random }) => {
+      const stranger = await crew.hire({ under: ELSEWHERE, aheadMs: AHEAD_S * 1000 })
+      crew.note(`${stranger.name} has another clock`)
+      await sleep(crew.ttlMs * random())
+      await crew.dismiss(stranger)
+    },
+    felt: askedInVain('STORE_MISMATCH'),
+  },
   {
     name: 'store-removed',
     about: 'the directory is removed while somebody holds',
@@ -49,7 +90,7 @@ export const file: Arena<FilePlace> = {
   name: 'file',
   ttlMs: 1000,
   workloads: WORKLOADS,
-  wired: false,
+  has: new Set(),
   faults,
-  open: async () => new FilePlace(),
+  open: async ({ needs }) => new FilePlace(needs === 'small disk' ? SmallDisk.mount('16m') : undefined),
 }

@@ -3,23 +3,25 @@ import type { AnyArena } from '../../src/verify/torture/verify.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { any } from '../../src/verify/torture/verify.ts'
 import { Dial } from '../../test/kit/clocks.ts'
+import { HERE } from './here.ts'
 import { etcd, observed } from './etcd.ts'
 import { file } from './file.ts'
 import { cluster, sentinel } from './redis-groups.ts'
 import { redis } from './redis.ts'
 import { redlock } from './redlock.ts'
 
-/** With clocks that can be turned, where there is a C compiler. */
-function clocked<P extends Place>(arena: Arena<P>): AnyArena {
-  return any({ ...arena, clock: Dial.possible ? () => Dial.make()! : undefined })
+/** With what this machine has. */
+function here<P extends Place>(arena: Arena<P>): AnyArena {
+  const has = new Set([...HERE].filter((need) => need !== 'wire' || arena.has.has(need)))
+  return any({ ...arena, has, clock: HERE.has('clock') ? (rate) => Dial.make(rate)! : undefined })
 }
 
 export const ARENAS: readonly AnyArena[] = [
-  clocked(file),
-  clocked(redis),
-  clocked(sentinel),
-  clocked(cluster),
-  clocked(redlock),
-  clocked(etcd),
-  clocked(observed),
+  here(file),
+  here(redis),
+  here(sentinel),
+  here(cluster),
+  here(redlock),
+  here(etcd),
+  here(observed),
 ]

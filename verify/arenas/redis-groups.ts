@@ -6,6 +6,7 @@ import { pick } from '../../src/verify/torture/random.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { ClusterGroup, SentinelGroup } from '../../test/kit/redis-groups.ts'
+import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 /** Long enough that nobody takes over but when it is planned, and what is forgotten then is written down. */
 const DOWN_MS = 3000
@@ -83,8 +84,8 @@ export const sentinel: Arena<GroupPlace<SentinelGroup>> = {
   name: 'sentinel',
   ttlMs: 2000,
   workloads: WORKLOADS,
-  wired: false,
-  faults: ofSentinels,
+  has: new Set(),
+  faults: [...SLOW_CLOCKS, ...ofSentinels],
   open: async () => new GroupPlace(await SentinelGroup.start({ downMs: DOWN_MS })),
 }
 
@@ -92,7 +93,7 @@ export const cluster: Arena<GroupPlace<ClusterGroup>> = {
   name: 'cluster',
   ttlMs: 2000,
   workloads: WORKLOADS,
-  wired: false,
-  faults: ofCluster,
+  has: new Set(),
+  faults: [...SLOW_CLOCKS, ...ofCluster],
   open: async () => new GroupPlace(await ClusterGroup.start({ downMs: DOWN_MS })),
 }

@@ -4,7 +4,7 @@ import { eventually, sleep } from '../../src/verify/torture/clock.ts'
 import type { Line } from '../../src/verify/torture/crew.ts'
 import type { Fault, Scene } from '../../src/verify/torture/faults.ts'
 import { inside } from '../../src/verify/torture/faults.ts'
-import { struckAmidst } from '../../src/verify/torture/felt.ts'
+import { askedInVain, struckAmidst } from '../../src/verify/torture/felt.ts'
 import { layerOf } from '../../src/verify/torture/lines.ts'
 import { pick } from '../../src/verify/torture/random.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
@@ -12,7 +12,9 @@ import type { Cable } from '../../src/verify/torture/wire.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { Dial } from '../../test/kit/clocks.ts'
 import { RedisServer } from '../../test/kit/redis.ts'
+import { SmallDisk } from '../../test/kit/small-disk.ts'
 import { RedisLog } from '../logs/redis.ts'
+import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 class RedisPlace implements Place {
   readonly #cables: Cable[] = []
@@ -21,16 +23,20 @@ class RedisPlace implements Place {
 
   /** Where clocks can be turned. */
   readonly #dial: Dial | undefined
+  /** What it writes to, where that can be filled. */
+  readonly disk: SmallDisk | undefined
 
-  private constructor(server: RedisServer, dial: Dial | undefined) {
+  private constructor(server: RedisServer, dial: Dial | undefined, disk: SmallDisk | undefined) {
     this.#server = server
     this.#admin = adminOf(server)
     this.#dial = dial
+    this.disk = disk
   }
 
-  static async open(): Promise<RedisPlace> {
+  static async open(disk: SmallDisk | undefined): Promise<RedisPlace> {
     const dial = Dial.make()
-    return new RedisPlace(await RedisServer.startWith({ env: dial?.env ?? {} }), dial)
+    const setting = { env: dial?.env ?? {}, ...(disk && { directory: disk.directory }) }
+    return new RedisPlace(await RedisServer.startWith(setting), dial, disk)
   }
 
   /** The wall clock of the server leaps so far. */
@@ -56,13 +62,33 @@ class RedisPlace implements Place {
     return line
   }
 
-  /** A server that follows this one, and has all that it has. */
+  /** A server that follows this one, and has all that it has, and its clock: one behind it would take back fences. */
   async replica(): Promise<RedisServer> {
-    const replica = await RedisServer.start('--replicaof', '127.0.0.1', String(this.#server.port))
+    const env = this.#dial?.env ?? {}
+    const replica = await RedisServer.startWith({ env }, '--replicaof', '127.0.0.1', String(this.#server.port))
     const admin = adminOf(replica)
     await eventually(async () => (await admin.info('replication')).includes('master_link_status:up'), 'a replica')
     admin.disconnect()
     return replica
+  }
+
+  /** From now on it writes down what it does, so often. */
+  async persists(fsync: 'always' | 'everysec'): Promise<void> {
+    await this.#admin.config('SET', 'appendfsync', fsync, 'auto-aof-rewrite-percentage', '0', 'appendonly', 'yes')
+    await eventually(async () => !/aof_rewrite_\w+:1/.test(await this.#admin.info('persistence')), 'a log on the disk')
+  }
+
+  /** Whether it takes what is written. */
+  writes(): Promise<boolean> {
+    return this.#admin.set('verify', 'x'.repeat(5000)).then(
+      () => true,
+      () => false,
+    )
+  }
+
+  /** No more, and what it has written is worth nothing. */
+  async forgetsWritten(): Promise<void> {
+    await this.#admin.config('SET', 'appendonly', 'no')
   }
 
   /** Of everybody, but not that of the log. */
@@ -90,6 +116,7 @@ class RedisPlace implements Place {
   }
 
   async recovers(): Promise<void> {
+    this.disk?.free()
     this.#server.thaw()
     if (this.#server.ended) await this.#server.start()
     const answers = (): Promise<boolean> =>
@@ -104,6 +131,7 @@ class RedisPlace implements Place {
     this.#admin.disconnect()
     await this.#server.end()
     this.#dial?.end()
+    this.disk?.end()
   }
 }
 
@@ -179,6 +207,44 @@ const faults: readonly Fault<RedisPlace>[] = [
       await place.admin.config('SET', 'maxmemory', '0')
     },
     felt: struckAmidst('memory full'),
+  },
+  {
+    name: 'restarted',
+    about:
+      'the server is killed while somebody holds, and starts again from its disk, with all that it has acknowledged',
+    strike: async (scene) => {
+      const { crew, place } = scene
+      await place.persists('always')
+      await inside(scene, async () => {
+        crew.note('restart from the disk')
+        await place.server.kill()
+        await place.server.start('--appendonly', 'yes', '--appendfsync', 'always')
+        await place.recovers()
+      })
+      await place.forgetsWritten()
+    },
+    felt: struckAmidst('restart from the disk'),
+  },
+  {
+    name: 'disk-full',
+    about: 'there is no room for the log that the server writes, for longer than a lease',
+    needs: 'small disk',
+    strike: async (scene) => {
+      const { crew, place, random } = scene
+      await place.persists('everysec')
+      await inside(scene, async () => {
+        crew.note('the disk is full')
+        place.disk!.fill()
+        // It notices when the last page is full.
+        await eventually(async () => !(await place.writes()), 'a server that cannot write')
+        await sleep(crew.ttlMs * (1 + random()))
+        crew.note('there is room again')
+        place.disk!.free()
+        await eventually(() => place.writes(), 'a server that can')
+      })
+      await place.forgetsWritten()
+    },
+    felt: askedInVain('UNAVAILABLE'),
   },
   {
     name: 'demoted',
@@ -284,7 +350,7 @@ export const redis: Arena<RedisPlace> = {
   name: 'redis',
   ttlMs: 1000,
   workloads: WORKLOADS,
-  wired: true,
-  faults,
-  open: () => RedisPlace.open(),
+  has: new Set(['wire']),
+  faults: [...SLOW_CLOCKS, ...faults],
+  open: ({ needs }) => RedisPlace.open(needs === 'small disk' ? SmallDisk.mount('16m') : undefined),
 }

@@ -11,6 +11,7 @@ import type { Random } from '../../src/verify/torture/random.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { allNames } from '../../src/verify/torture/workloads.ts'
 import { Nodes } from '../../test/kit/quorum.ts'
+import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 const COUNT = 5
 const FEW = 2
@@ -148,7 +149,7 @@ export const redlock: Arena<QuorumPlace> = {
   name: 'redlock',
   ttlMs: TTL_MS,
   workloads: ['exclusive', 'several', 'once'],
-  wired: true,
-  faults,
+  has: new Set(['wire']),
+  faults: [...SLOW_CLOCKS, ...faults],
   open: () => QuorumPlace.open(),
 }

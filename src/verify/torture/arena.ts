@@ -25,7 +25,7 @@ export function arenaAt(url: string, ttlMs?: number): AnyArena {
     name: kind,
     ttlMs: ttlMs ?? TTL_MS[kind] ?? 1000,
     workloads: supports.sharing === 'none' ? OF_A_QUORUM : WORKLOADS,
-    wired: lay !== undefined,
+    has: new Set(lay === undefined ? [] : (['wire'] as const)),
     faults: [],
     open: async () => ({
       url,

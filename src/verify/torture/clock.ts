@@ -1,9 +1,16 @@
 /** The scale of a history that several processes write: one clock for all of them on a machine. */
 import { realRuntime } from '../../runtime.ts'
+import type { Event } from '../history.ts'
 
 /** Milliseconds, with a fraction. */
 export function machineNow(): number {
   return realRuntime.monotonicMs()
+}
+
+/** An event of a process with a clock of its own, on the scale of all. @param machineTime what the machine's clock shows at a time of that one */
+export function onMachineTime(event: Event, machineTime: (at: number) => number): Event {
+  const until = 'until' in event ? { until: machineTime(event.until) } : {}
+  return { ...event, at: machineTime(event.at), ...until }
 }
 
 export function sleep(ms: number): Promise<void> {

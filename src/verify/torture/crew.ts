@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { ConnectOptions } from '../../connect.ts'
 import type { Event } from '../history.ts'
 import { readEvents } from '../history.ts'
-import { eventually, machineNow } from './clock.ts'
+import { eventually, machineNow, onMachineTime } from './clock.ts'
 import { WorkerProcess } from './process.ts'
 import type { Random } from './random.ts'
 import { pick } from './random.ts'
@@ -24,20 +24,32 @@ export interface Line {
   readonly wire?: Wire | undefined
 }
 
-/** The wall clock of a worker. */
+/** The clocks of a worker. */
 export interface WorkerClock {
   /** What it is started with. */
   readonly env: NodeJS.ProcessEnv
-  /** So far ahead, or back. */
+  /** The wall clock, so far ahead, or back. */
   leap(ms: number): void
+  /** What the monotonic clock of the machine shows when that of the worker shows `at`. */
+  machineTime(at: number): number
   end(): void
+}
+
+/** What is peculiar to a worker that a fault hires. */
+export interface Peculiar {
+  /** So fast do its clocks run; 0.9 is slow. */
+  readonly rate?: number
+  /** What starts it: `['unshare', '-n']`. */
+  readonly under?: readonly string[]
+  /** By so much is its monotonic clock ahead of that of the machine. */
+  readonly aheadMs?: number
 }
 
 export interface CrewOptions {
   /** The line that starts a worker; its set-up is added as the last word. */
   readonly program: readonly string[]
   readonly lay: () => Promise<Line>
-  readonly clock?: (() => WorkerClock) | undefined
+  readonly clock?: ((rate?: number) => WorkerClock) | undefined
   readonly options: Omit<ConnectOptions, 'runtime'>
   readonly ttlMs: number
   readonly prefix: string
@@ -54,11 +66,19 @@ export class Hand {
   readonly worker: WorkerProcess
   readonly wire: Wire | undefined
   readonly clock: WorkerClock | undefined
+  /** What the machine's clock shows when its own shows `at`. */
+  readonly machineTime: (at: number) => number
 
-  constructor(worker: WorkerProcess, wire: Wire | undefined, clock: WorkerClock | undefined) {
+  constructor(
+    worker: WorkerProcess,
+    wire: Wire | undefined,
+    clock: WorkerClock | undefined,
+    machineTime: (at: number) => number,
+  ) {
     this.worker = worker
     this.wire = wire
     this.clock = clock
+    this.machineTime = machineTime
   }
 
   get name(): string {
@@ -121,7 +141,7 @@ export class Crew {
   }
 
   /** One more, at work. */
-  async hire(): Promise<Hand> {
+  async hire({ rate, under = [], aheadMs = 0 }: Peculiar = {}): Promise<Hand> {
     this.#count += 1
     const { program, lay, clock: clockOf, ...rest } = this.#options
     const process = `w${this.#count}`
@@ -130,15 +150,22 @@ export class Crew {
     const history = join(this.#directory, `${process}.ndjson`)
     closeSync(openSync(history, 'a'))
     const setup: Setup = { ...rest, process, url, history, registers: this.registers.path }
-    const clock = clockOf?.()
-    const line = [...program, JSON.stringify(setup)]
+    const clock = clockOf?.(rate)
+    const line = [...under, ...program, JSON.stringify(setup)]
     const env = clock && { ...globalThis.process.env, ...clock.env }
     const worker = new WorkerProcess({ name: process, line, env }, (event) => this.#events.push(event))
-    const hand = new Hand(worker, wire, clock)
+    const hand = new Hand(worker, wire, clock, (at) => (rate === undefined ? at : clock!.machineTime(at)) - aheadMs)
     this.#hands.push(hand)
     await worker.ready
     await hand.does('work')
     return hand
+  }
+
+  /** It ends the turns that it is in, lets go, and goes. */
+  async dismiss(hand: Hand): Promise<void> {
+    await hand.does('rest')
+    await hand.does('leave')
+    await hand.worker.ends()
   }
 
   // What is done to them
@@ -198,6 +225,12 @@ export class Crew {
     wire!.silence(way)
   }
 
+  /** What connects it now falls silent; it can connect anew. */
+  deaden({ name, wire }: Hand, way: Way): void {
+    this.note(`deaden the connections of ${name} ${way}`)
+    wire!.deaden(way)
+  }
+
   slow({ name, wire }: Hand, ms: number): void {
     this.note(`slow ${name} by ${ms} ms`)
     wire!.slow(ms, 'both', 0.5)
@@ -246,8 +279,10 @@ export class Crew {
 
   /** What all of them have written down, and what was done to them, in the order of time. */
   events(): Event[] {
-    const paths = this.#hands.map(({ name }) => join(this.#directory, `${name}.ndjson`))
-    return [...readEvents(paths), ...this.#events, ...this.registers.events]
+    const written = this.#hands.flatMap(({ name, machineTime }) =>
+      readEvents([join(this.#directory, `${name}.ndjson`)]).map((event) => onMachineTime(event, machineTime)),
+    )
+    return [...written, ...this.#events, ...this.registers.events].sort((a, b) => a.at - b.at)
   }
 
   async end(): Promise<void> {

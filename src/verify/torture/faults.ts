@@ -14,6 +14,9 @@ import { pick } from './random.ts'
 import type { Came } from './player.ts'
 import { exclusiveNames } from './workloads.ts'
 
+/** What not every coordinator and not every machine has: a wire that can be cut, clocks that can be turned, a disk that can be filled. */
+export type Need = 'wire' | 'clock' | 'small disk' | 'time namespace'
+
 /** What a fault finds. `place` is the coordinator's, for those who know it. */
 export interface Scene<P = unknown> {
   readonly crew: Crew
@@ -28,8 +31,7 @@ export interface Fault<P = unknown> {
   readonly about: string
   /** What it takes away that the promise of exclusion rests on. */
   readonly breaks?: string
-  /** A wire that can be cut, or a wall clock that can be turned. */
-  readonly needs?: 'wire' | 'clock'
+  readonly needs?: Need | undefined
   readonly strike: (scene: Scene<P>) => Promise<void>
   /** Whether anybody felt it, as the history tells. */
   readonly felt: (history: History) => boolean
@@ -37,12 +39,12 @@ export interface Fault<P = unknown> {
 
 // What they have in common
 
-/** One goes inside and stays there while `trouble` strikes; then it finishes. For faults, also those of servers. */
+/** One of them, or `victim`, goes inside and stays there while `trouble` strikes; then it finishes. For faults, also those of servers. */
 export async function inside(
   { crew, random }: Scene,
   trouble: (victim: Hand) => Promise<void>,
+  victim: Hand = crew.victims(random, 1)[0]!,
 ): Promise<Came | undefined> {
-  const [victim] = crew.victims(random, 1) as [Hand]
   try {
     await victim.does('enter', { name: pick(random, exclusiveNames(crew.prefix)) })
   } catch {
@@ -71,6 +73,20 @@ export const FAULTS: readonly Fault[] = [
     strike: async (scene) => {
       await inside(scene, (victim) => scene.crew.kill(victim))
       await scene.crew.hire()
+    },
+    felt: diedInside,
+  },
+  {
+    name: 'child-left',
+    about: 'a holder is killed in its section, and a child of its own lives on',
+    strike: async (scene) => {
+      const { crew } = scene
+      await inside(scene, async (victim) => {
+        crew.note(`a child of ${victim.name}`)
+        await victim.does('spawn', { ms: 2 * crew.ttlMs })
+        await crew.kill(victim)
+      })
+      await crew.hire()
     },
     felt: diedInside,
   },
@@ -191,6 +207,20 @@ export const FAULTS: readonly Fault[] = [
       })
     },
     felt: wasLost,
+  },
+  {
+    name: 'connections-dead',
+    about:
+      'what connects a holder falls silent, or what is answered on it, for longer than a lease; it could connect anew',
+    needs: 'wire',
+    strike: async (scene) => {
+      await inside(scene, async (victim) => {
+        scene.crew.deaden(victim, pick(scene.random, ['both', 'down', 'up'] as const))
+        await sleep(scene.crew.ttlMs * (1.1 + scene.random()))
+        scene.crew.mend(victim)
+      })
+    },
+    felt: struckAmidst('deaden'),
   },
   {
     name: 'requests-late',

@@ -20,8 +20,9 @@ export function wasRefused({ events, holds }: History): boolean {
   )
 }
 
-export function askedInVain(history: History): boolean {
-  return someHold(history, ({ gaveUp }) => gaveUp?.code === 'UNREACHABLE' || gaveUp?.code === 'UNAVAILABLE')
+/** Somebody asked, and got one of these codes. */
+export function askedInVain(...codes: readonly string[]): (history: History) => boolean {
+  return (history) => someHold(history, ({ gaveUp }) => gaveUp !== undefined && codes.includes(gaveUp.code))
 }
 
 export function diedInside(history: History): boolean {

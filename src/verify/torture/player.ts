@@ -1,4 +1,5 @@
 /** A worker: lanes that have one turn after the other, and what its director wants beside. Its programs say what it locks with. */
+import { spawn } from 'node:child_process'
 import { subscribe } from 'node:diagnostics_channel'
 import type { ConnectOptions } from '../../connect.ts'
 import type { HoldfastEvents } from '../../core/events.ts'
@@ -46,6 +47,8 @@ export interface Acts {
   beg(word: { readonly name: string }): void
   /** Go on with what it has entered, stands or begs for: read, write, release. Answers what came of it. */
   finish(): Came
+  /** Start a child that lives for so long, and has what children have of their parents. */
+  spawn(word: { readonly ms: number }): void
   /** Compute for so long: neither timers nor sockets get their turn. */
   block(word: { readonly ms: number }): void
   /** Compute until this long before the end of what it is inside of (behind it, where it is negative), then release at once. */
@@ -122,6 +125,9 @@ class Player {
     finish: () => {
       this.#visit?.go()
       return this.#visit?.finished
+    },
+    spawn: ({ ms }) => {
+      spawn(process.execPath, ['-e', `setTimeout(() => {}, ${ms})`], { stdio: 'ignore' }).unref()
     },
     block: ({ ms }) => blockUntil(machineNow() + ms),
     linger: async ({ beforeMs }) => {

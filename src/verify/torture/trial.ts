@@ -14,7 +14,7 @@ import type { Figures, Trial } from '../report/report.ts'
 import { machineNow, until } from './clock.ts'
 import type { Line, WorkerClock } from './crew.ts'
 import { Crew, NEXT_TURNS } from './crew.ts'
-import type { Fault } from './faults.ts'
+import type { Fault, Need } from './faults.ts'
 import { WorkerGone } from './process.ts'
 import { randomOf } from './random.ts'
 import type { Watched } from './witness.ts'
@@ -26,15 +26,15 @@ export interface Arena<P extends Place = Place> {
   /** As short as it allows: faults last for longer. */
   readonly ttlMs: number
   readonly workloads: readonly Workload[]
-  /** Whether there are wires that can be cut. */
-  readonly wired: boolean
-  /** A clock for each worker, where clocks can be turned. */
-  readonly clock?: (() => WorkerClock) | undefined
+  /** What its faults can have. */
+  readonly has: ReadonlySet<Need>
+  /** Clocks for a worker, where they can be turned. */
+  readonly clock?: ((rate?: number) => WorkerClock) | undefined
   /** What a process leaves behind goes only when somebody waits for it. */
   readonly keepsUntilWaited?: true
   /** Beside those of processes and wires. */
   readonly faults: readonly Fault<P>[]
-  open(): Promise<P>
+  open(fault: Fault<P>): Promise<P>
 }
 
 /** A coordinator that is up. */
@@ -170,7 +170,7 @@ async function recorded<P extends Place>(
   let log: CoordinatorLog | undefined
   const events: Event[] = []
   try {
-    place = await arena.open()
+    place = await arena.open(fault)
     // Whoever loses its memory says nothing that could be relied on.
     if (fault.breaks === undefined) log = await place.listen?.()
     const { ttlMs, workloads, clock } = arena

@@ -42,12 +42,17 @@ export interface AnyArena {
   readonly name: string
   /** All that can strike there. */
   readonly faults: readonly Pick<Fault, 'name' | 'about' | 'breaks'>[]
+  /** What cannot, for want of something. */
+  readonly leftOut: readonly Pick<Fault, 'name' | 'needs'>[]
   plans(options: VerifyOptions): readonly Plan[]
 }
 
 export function any<P extends Place>(arena: Arena<P>): AnyArena {
-  const faults = faultsOf(arena)
-  return { name: arena.name, faults, plans: (options) => plansOf(arena, faults, options) }
+  const all: readonly Fault<P>[] = [...FAULTS, ...arena.faults]
+  const isThere = ({ needs }: Fault<P>): boolean => needs === undefined || arena.has.has(needs)
+  const faults = withMixed(all.filter(isThere))
+  const leftOut = all.filter((fault) => !isThere(fault))
+  return { name: arena.name, faults, leftOut, plans: (options) => plansOf(arena, faults, options) }
 }
 
 /** All at random, one after the other: those that break nothing, and the others. */
@@ -71,9 +76,7 @@ export async function verify(arenas: readonly AnyArena[], options: VerifyOptions
   return trials
 }
 
-function faultsOf<P extends Place>({ faults, wired, clock }: Arena<P>): readonly Fault<P>[] {
-  const has = { wire: wired, clock: clock !== undefined }
-  const all: readonly Fault<P>[] = [...FAULTS, ...faults].filter(({ needs }) => needs === undefined || has[needs])
+function withMixed<P extends Place>(all: readonly Fault<P>[]): readonly Fault<P>[] {
   const kept = all.filter(({ breaks }) => breaks === undefined)
   const broken = all.filter(({ breaks }) => breaks !== undefined)
   return [...all, ...mixed(MIXED[0], kept), ...mixed(MIXED[1], broken)]
@@ -102,6 +105,8 @@ function mixed<P>(name: string, faults: readonly Fault<P>[]): Fault<P>[] {
       name,
       about: 'one fault after the other, at random',
       ...(breaks.length === 0 ? {} : { breaks: breaks.join('; or ') }),
+      // The others find what they need with each worker.
+      needs: faults.find(({ needs }) => needs === 'small disk')?.needs,
       strike: (scene) => pick(scene.random, faults).strike(scene),
       felt: (history) => faults.some(({ felt }) => felt(history)),
     },

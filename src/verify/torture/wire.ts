@@ -40,6 +40,9 @@ export interface Wire {
   /** Nothing arrives any more, and nobody is told: no end, no reset. */
   silence(way?: Way): void
 
+  /** The same, on the connections that there are; those that are made later are well. */
+  deaden(way?: Way): void
+
   /**
    * The next piece that matches, and all that follows it on its connection, does not arrive before it is healed. Other
    * connections, also those that are made later, are as they were.
@@ -97,6 +100,13 @@ export class Proxy implements Wire {
   silence(way: Way = 'both'): void {
     if (way !== 'down') this.#silent.up = true
     if (way !== 'up') this.#silent.down = true
+  }
+
+  deaden(way: Way = 'both'): void {
+    for (const { silent } of this.#wires) {
+      if (way !== 'down') silent.up = true
+      if (way !== 'up') silent.down = true
+    }
   }
 
   stall(sign: RegExp, way: OneWay, orphaned = false): Promise<void> {
@@ -237,6 +247,10 @@ export class Cable implements Wire {
 
   silence(way?: Way): void {
     for (const proxy of this.#proxies) proxy.silence(way)
+  }
+
+  deaden(way?: Way): void {
+    for (const proxy of this.#proxies) proxy.deaden(way)
   }
 
   stall(sign: RegExp, way: OneWay, orphaned = false): Promise<void> {

@@ -1,8 +1,4 @@
 /** Faults of the store, and of who uses it. The numbers are those of docs/evidence/etcd-faults.md. */
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, vi } from 'vitest'
 import { PUT } from '../../../src/backends/etcd/messages.ts'
@@ -13,6 +9,7 @@ import { MODE, test } from '../../kit/etcd-scene.ts'
 import type { Hand } from '../../kit/hand.ts'
 import type { Trouble } from '../../kit/rampage.ts'
 import { each, rampage } from '../../kit/rampage.ts'
+import { NO_SMALL_DISK, SmallDisk } from '../../kit/small-disk.ts'
 import { eventually } from '../../../src/verify/torture/clock.ts'
 
 vi.setConfig({ testTimeout: 120_000 * TIMES })
@@ -169,22 +166,14 @@ describe.concurrent('servers', () => {
     skip,
     onTestFinished,
   }) => {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-disk-'))
-    onTestFinished(() => rmSync(directory, { recursive: true }))
     // etcd takes two files of 64 MB for its log beforehand.
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=140m', 'tmpfs', directory]).status === 0
-    if (!mounted) return skip('a small disk of its own takes root, and the right to mount')
-    onTestFinished(() => void spawnSync('umount', ['-l', directory]))
-    const set = await scene(2, { ttl: '3s', members: 1, server: { within: directory } })
+    const disk = SmallDisk.mount('140m')
+    if (!disk) return skip(NO_SMALL_DISK)
+    onTestFinished(() => disk.end())
+    const set = await scene(2, { ttl: '3s', members: 1, server: { within: disk.directory } })
     const [holder, other] = set.hands
     await holder.enters()
-    set.nemesis.does('disk full', () => {
-      try {
-        writeFileSync(join(directory, 'filler'), Buffer.alloc(2 ** 28))
-      } catch {
-        // As much as fits.
-      }
-    })
+    set.nemesis.does('disk full', () => disk.fill())
     // It dies when it has no room for a page of its database.
     const value = Buffer.alloc(1_000_000)
     const wrote = (): Promise<boolean> =>
@@ -192,7 +181,7 @@ describe.concurrent('servers', () => {
     await eventually(async () => !(await wrote()), 'a member that cannot write')
     expect(await other.fails({ wait: '1s' })).toMatch(/UNAVAILABLE|WAIT_TIMEOUT|STORE_FULL/)
     await holder.loss()
-    await set.nemesis.does('space again', async () => rmSync(join(directory, 'filler')))
+    await set.nemesis.does('space again', async () => disk.free())
     if (set.etcd.members[0]!.ended) await set.nemesis.launch()
     await eventually(() => set.locks.run('b', () => true).catch(() => false), 'a member that can')
     await holder.finishes()

@@ -1,8 +1,4 @@
 /** Faults of the server, and of who uses it. The numbers are those of docs/evidence/redis-faults.md. */
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, vi } from 'vitest'
 import { TIMES } from '../../kit/effort.ts'
@@ -11,6 +7,7 @@ import type { RedisScene } from '../../kit/redis-scene.ts'
 import { test } from '../../kit/redis-scene.ts'
 import type { Trouble } from '../../kit/rampage.ts'
 import { each, rampage } from '../../kit/rampage.ts'
+import { NO_SMALL_DISK, SmallDisk } from '../../kit/small-disk.ts'
 import { eventually } from '../../../src/verify/torture/clock.ts'
 import { forgotten } from './forgotten.ts'
 
@@ -139,28 +136,20 @@ describe.concurrent('servers', () => {
     skip,
     onTestFinished,
   }) => {
-    const directory = mkdtempSync(join(tmpdir(), 'holdfast-disk-'))
-    onTestFinished(() => rmSync(directory, { recursive: true }))
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory]).status === 0
-    if (!mounted) return skip('a small disk of its own takes root, and the right to mount')
-    onTestFinished(() => void spawnSync('umount', ['-l', directory]))
+    const disk = SmallDisk.mount('1m')
+    if (!disk) return skip(NO_SMALL_DISK)
+    onTestFinished(() => disk.end())
     const server = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--auto-aof-rewrite-percentage', '0']
-    const set = await scene(2, { ttl: '3s', server, serverDirectory: directory })
+    const set = await scene(2, { ttl: '3s', server, serverDirectory: disk.directory })
     const [holder, other] = set.hands
     await holder.enters()
-    set.nemesis.does('disk full', () => {
-      try {
-        writeFileSync(join(directory, 'filler'), Buffer.alloc(2 ** 21))
-      } catch {
-        // As much as fits.
-      }
-    })
+    set.nemesis.does('disk full', () => disk.fill())
     // It notices when the last page of its log is full.
     const written = (): Promise<boolean> => set.admin.set('junk', 'x'.repeat(5000)).then(Boolean, () => false)
     await eventually(async () => !(await written()), 'a server that cannot write')
     expect(await other.fails({ wait: '1s' })).toBe('UNAVAILABLE')
     expect(await holder.loss()).toBe('expired')
-    set.nemesis.does('space again', () => rmSync(join(directory, 'filler')))
+    set.nemesis.does('space again', () => disk.free())
     await eventually(() => set.locks.run('b', () => true).catch(() => false), 'a server that can')
     await holder.finishes()
     await set.recovers()
