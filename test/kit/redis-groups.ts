@@ -131,6 +131,11 @@ export class SentinelGroup {
     return `redis+sentinel://${this.#sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`
   }
 
+  /** The port of the one that leads. */
+  async leading(): Promise<number[]> {
+    return [await this.#primaryPort()]
+  }
+
   async primary(): Promise<RedisServer> {
     const port = await this.#primaryPort()
     return this.#servers.find((server) => server.port === port)!
@@ -216,6 +221,11 @@ export class ClusterGroup {
       const alive = this.servers.find((server) => server !== old)!
       return (await portOf(alive.port, key)) !== old.port
     })
+  }
+
+  /** The ports of those that lead. */
+  async leading(): Promise<number[]> {
+    return (await this.#primaries()).map(({ port }) => port)
   }
 
   /** Whoever was killed starts again, empty, and follows the one that took its place. */

@@ -1,6 +1,6 @@
 /** What a coordinator says of itself, beside what the users of its locks see. */
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
 import { EtcdClient } from '../../src/backends/etcd/index.ts'
 import type { Lease, Locks } from '../../src/index.ts'
@@ -12,10 +12,13 @@ import { MemoryRecorder, historyOf } from '../../src/verify/history.ts'
 import { machineNow } from '../../src/verify/torture/clock.ts'
 import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
 import { EXCLUSIVE, Witness } from '../../src/verify/torture/witness.ts'
+import { FileLog } from '../../verify/logs/file.ts'
 import { EtcdLog } from '../../verify/logs/etcd.ts'
 import { RedisLog } from '../../verify/logs/redis.ts'
 import { Etcd } from '../kit/etcd.ts'
+import { ClusterGroup } from '../kit/redis-groups.ts'
 import { RedisServer } from '../kit/redis.ts'
+import { temporaryDirectory } from '../kit/workers.ts'
 
 /** Wide: nothing here is about time. */
 const BOUNDS = {
@@ -35,14 +38,27 @@ interface Listened {
 const coordinators: Record<string, () => Promise<Listened>> = {
   async redis() {
     const server = await RedisServer.start()
-    const admin = new Redis(server.port)
-    const log = await RedisLog.open(server.port, (mark) => admin.ping(mark))
+    const log = await RedisLog.open(server.port)
     onTestFinished(async () => {
       log.end()
-      admin.disconnect()
       await server.end()
     })
     return { url: server.url, log }
+  },
+  async cluster() {
+    const group = await ClusterGroup.start()
+    const log = await RedisLog.open(...(await group.leading()))
+    onTestFinished(async () => {
+      log.end()
+      await group.end()
+    })
+    return { url: group.url, log }
+  },
+  async file() {
+    const directory = join(temporaryDirectory(), 'store')
+    const log = FileLog.open(directory)
+    onTestFinished(() => log.end())
+    return { url: `file:${directory}`, log }
   },
   async etcd() {
     const etcd = await Etcd.start()

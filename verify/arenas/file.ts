@@ -9,6 +9,7 @@ import { askedInVain, wasLost } from '../../src/verify/torture/felt.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames } from '../../src/verify/torture/workloads.ts'
 import { SmallDisk } from '../../test/kit/small-disk.ts'
+import { FileLog } from '../logs/file.ts'
 import { AHEAD_S, ELSEWHERE } from './here.ts'
 
 class FilePlace implements Place {
@@ -24,6 +25,10 @@ class FilePlace implements Place {
 
   async lay(): Promise<{ url: string }> {
     return { url: this.url }
+  }
+
+  async listen(): Promise<FileLog> {
+    return FileLog.open(join(this.#directory, 'store'))
   }
 
   /** Somebody tidies up who does not know what it is. */

@@ -6,6 +6,7 @@ import { pick } from '../../src/verify/torture/random.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { ClusterGroup, SentinelGroup } from '../../test/kit/redis-groups.ts'
+import { RedisLog } from '../logs/redis.ts'
 import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 /** Long enough that nobody takes over but when it is planned, and what is forgotten then is written down. */
@@ -25,6 +26,10 @@ class GroupPlace<G extends SentinelGroup | ClusterGroup> implements Place {
 
   async lay(): Promise<{ url: string }> {
     return { url: this.url }
+  }
+
+  async listen(): Promise<RedisLog> {
+    return RedisLog.open(...(await this.group.leading()))
   }
 
   recovers(): Promise<void> {

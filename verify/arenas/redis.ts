@@ -112,7 +112,7 @@ class RedisPlace implements Place {
   }
 
   listen(): Promise<RedisLog> {
-    return RedisLog.open(this.#server.port, (mark) => this.#admin.ping(mark))
+    return RedisLog.open(this.#server.port)
   }
 
   async recovers(): Promise<void> {

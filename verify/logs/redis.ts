@@ -7,6 +7,7 @@
  * (`test/redis/script.proc.test.ts`). What the script read from the clock is not shown either, only when, which is some
  * microseconds off: so fences are taken from those who were told.
  */
+import { Redis } from 'ioredis'
 import { Table } from '../../src/queue/table.ts'
 import type { Event } from '../../src/verify/history.ts'
 import { MemoryRecorder } from '../../src/verify/history.ts'
@@ -32,34 +33,80 @@ interface Carried {
 const WRITES = new Set(['set', 'setrange', 'del', 'zadd', 'zrem', 'hset', 'hdel'])
 
 export class RedisLog implements CoordinatorLog {
-  readonly #carried: Carried[] = []
+  readonly #ears: readonly Ear[]
+
+  private constructor(ears: readonly Ear[]) {
+    this.#ears = ears
+  }
+
+  /** @param ports one server, or the primaries of a cluster: a name is in one of them at a time */
+  static async open(...ports: readonly number[]): Promise<RedisLog> {
+    return new RedisLog(await Promise.all(ports.map((port) => Ear.open(port))))
+  }
+
+  async events(seen: readonly Event[]): Promise<Event[] | undefined> {
+    const all = await Promise.all(this.#ears.map((ear) => ear.heardAll()))
+    return all.every(Boolean) ? this.#replay(fencesOf(seen)) : undefined
+  }
+
+  end(): void {
+    for (const ear of this.#ears) ear.end()
+  }
+
+  #replay(fences: ReadonlyMap<string, number>): Event[] {
+    let at = 0
+    const recorder = new MemoryRecorder(() => at)
+    const diary = new Diary('redis', recorder)
+    const queues = new Queues(Table)
+    const all = this.#ears.flatMap(({ carried, offsetMs }) => carried.map((each) => ({ carried: each, offsetMs })))
+    for (const { carried, offsetMs } of all.sort((a, b) => a.carried.calledAt - b.carried.calledAt)) {
+      const [, , count, ...rest] = carried.words()
+      const keys = rest.slice(0, Number(count))
+      if (!keys[0]?.startsWith('holdfast:{')) continue
+      const calls = callsOf(keys, rest.slice(keys.length))
+      // A fraction more, or it would be rounded down to the one before.
+      const now = (read(queues, calls, carried, fences) + 0.5) / 1000
+      at = now + offsetMs
+      queues.run(calls, now, ({ name }, said) => {
+        diary.look(userNameOf(name), lookAt(queues.view(name, now), at, 1))
+        if (typeof said === 'object' && 'fence' in said)
+          diary.told(userNameOf(name), said.fence, said.state === 'waiting')
+      })
+    }
+    return recorder.events
+  }
+}
+
+/** What one server was heard to carry out. */
+class Ear {
+  readonly carried: Carried[] = []
+  /** From the server's clock to that of the history, in milliseconds: what is heard at once tells it best. */
+  offsetMs = Infinity
+  readonly #port: number
   readonly #mark: string
-  readonly #say: (mark: string) => Promise<unknown>
   #monitor: Monitor | undefined
   #current: Carried | undefined
-  /** From the server's clock to that of the history, in milliseconds: what is heard at once tells it best. */
-  #offsetMs = Infinity
   #lastAt = 0
   /** Its clock went back, so that nothing it said has a time. */
   #isTurned = false
   #hasMark = false
 
-  private constructor(mark: string, say: (mark: string) => Promise<unknown>) {
-    this.#mark = mark
-    this.#say = say
+  private constructor(port: number) {
+    this.#port = port
+    this.#mark = `log of ${port}`
   }
 
-  /** @param say send it a word, on another connection, that changes nothing */
-  static async open(port: number, say: (mark: string) => Promise<unknown>): Promise<RedisLog> {
-    const log = new RedisLog(`log of ${port}`, say)
-    log.#monitor = await monitor(port, (command) => log.#hear(command))
-    return log
+  static async open(port: number): Promise<Ear> {
+    const ear = new Ear(port)
+    ear.#monitor = await monitor(port, (command) => ear.#hear(command))
+    return ear
   }
 
-  async events(seen: readonly Event[]): Promise<Event[] | undefined> {
-    if (!this.#monitor!.lost) await this.#say(this.#mark)
+  /** Whether all of it was heard, until now. */
+  async heardAll(): Promise<boolean> {
+    if (!this.#monitor!.lost) await say(this.#port, this.#mark)
     await eventually(() => this.#hasMark || this.#monitor!.lost, 'the end of the log')
-    return this.#monitor!.lost || this.#isTurned ? undefined : this.#replay(fencesOf(seen))
+    return !this.#monitor!.lost && !this.#isTurned
   }
 
   end(): void {
@@ -70,14 +117,14 @@ export class RedisLog implements CoordinatorLog {
     const { at, inner, name } = command
     this.#isTurned ||= at < this.#lastAt
     this.#lastAt = at
-    this.#offsetMs = Math.min(this.#offsetMs, machineNow() - at / 1000)
+    this.offsetMs = Math.min(this.offsetMs, machineNow() - at / 1000)
     const current = this.#current
     if (!inner) this.#current = this.#outer(command)
     else if (current && name === 'time') current.readBy = at
     else if (current && !current.wrote && WRITES.has(name)) {
       // Of a script that the server did not know, or had no memory for, nothing follows.
       current.wrote = true
-      this.#carried.push(current)
+      this.carried.push(current)
     }
   }
 
@@ -86,28 +133,13 @@ export class RedisLog implements CoordinatorLog {
     if (name !== 'evalsha' && name !== 'eval') return undefined
     return { words, calledAt: at, readBy: at, wrote: false }
   }
+}
 
-  #replay(fences: ReadonlyMap<string, number>): Event[] {
-    let at = 0
-    const recorder = new MemoryRecorder(() => at)
-    const diary = new Diary('redis', recorder)
-    const queues = new Queues(Table)
-    for (const carried of this.#carried) {
-      const [, , count, ...rest] = carried.words()
-      const keys = rest.slice(0, Number(count))
-      if (!keys[0]?.startsWith('holdfast:{')) continue
-      const calls = callsOf(keys, rest.slice(keys.length))
-      // A fraction more, or it would be rounded down to the one before.
-      const now = (read(queues, calls, carried, fences) + 0.5) / 1000
-      at = now + this.#offsetMs
-      queues.run(calls, now, ({ name }, said) => {
-        diary.look(userNameOf(name), lookAt(queues.view(name, now), at, 1))
-        if (typeof said === 'object' && 'fence' in said)
-          diary.told(userNameOf(name), said.fence, said.state === 'waiting')
-      })
-    }
-    return recorder.events
-  }
+/** A word that changes nothing, on a connection of its own. */
+async function say(port: number, mark: string): Promise<void> {
+  const client = new Redis(port)
+  await client.ping(mark)
+  client.disconnect()
 }
 
 /**
