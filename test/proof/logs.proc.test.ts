@@ -14,8 +14,10 @@ import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
 import { EXCLUSIVE, Witness } from '../../src/verify/torture/witness.ts'
 import { FileLog } from '../../verify/logs/file.ts'
 import { EtcdLog } from '../../verify/logs/etcd.ts'
+import { QuorumLog } from '../../verify/logs/quorum.ts'
 import { RedisLog } from '../../verify/logs/redis.ts'
 import { Etcd } from '../kit/etcd.ts'
+import { Nodes } from '../kit/quorum.ts'
 import { ClusterGroup } from '../kit/redis-groups.ts'
 import { RedisServer } from '../kit/redis.ts'
 import { temporaryDirectory } from '../kit/workers.ts'
@@ -33,7 +35,11 @@ const BOUNDS = {
 interface Listened {
   readonly url: string
   readonly log: CoordinatorLog
+  /** Nobody holds beside another. */
+  readonly exclusive?: true
 }
+
+const [TURNS, TASKS, PROCESSES] = [6, 3, 3]
 
 const coordinators: Record<string, () => Promise<Listened>> = {
   async redis() {
@@ -53,6 +59,16 @@ const coordinators: Record<string, () => Promise<Listened>> = {
       await group.end()
     })
     return { url: group.url, log }
+  },
+  async redlock() {
+    const nodes = await Nodes.start(3)
+    await nodes.enlist()
+    const log = await QuorumLog.open(nodes.servers.map(({ port }) => port))
+    onTestFinished(async () => {
+      log.end()
+      await nodes.end()
+    })
+    return { url: nodes.url('maxTtlMs=30000'), log, exclusive: true }
   },
   async file() {
     const directory = join(temporaryDirectory(), 'store')
@@ -74,38 +90,41 @@ const coordinators: Record<string, () => Promise<Listened>> = {
 }
 
 /** Many turns of three processes, of all kinds: what they saw. */
-async function turnsAt(url: string): Promise<Event[]> {
+async function turnsAt(url: string, exclusive: boolean): Promise<Event[]> {
   const recorder = new MemoryRecorder(machineNow)
   const work = async (process: string): Promise<void> => {
     const locks = connect(url, { ttl: '10s' })
     const witness = new Witness(process, recorder)
-    await Promise.all([0, 1, 2].map(() => turns(locks, witness)))
+    await Promise.all(Array.from({ length: TASKS }, () => turns(locks, witness, exclusive)))
     await locks.close()
   }
-  await Promise.all(['p', 'q', 'r'].map(work))
+  await Promise.all(Array.from({ length: PROCESSES }, (_, place) => work(`p${place}`)))
   return recorder.events
 }
 
-async function turns(locks: Locks, witness: Witness): Promise<void> {
+async function turns(locks: Locks, witness: Witness, exclusive: boolean): Promise<void> {
   const both = ['a', 'b']
   const onlyFence = ({ fence }: Lease): [bigint] => [fence]
-  for (let turn = 0; turn < 6; turn += 1) {
+  for (let turn = 0; turn < TURNS; turn += 1) {
     const asked = { waits: true, fences: onlyFence }
-    const holds = [
-      await witness.asks<Lease>({ ...asked, names: ['a'], take: (label) => locks.acquire('a', { label }) }),
-      await witness.asks<Lease>({
-        names: ['r'],
-        shape: { ...EXCLUSIVE, mode: turn % 3 === 0 ? 'exclusive' : 'shared' },
-        ...asked,
-        take: (label) => (turn % 3 === 0 ? locks.rw('r').write() : locks.rw('r').read()).acquire({ label }),
-      }),
-      await witness.asks<Lease>({
-        names: ['s'],
-        shape: { mode: 'permits', weight: 1 + (turn % 2), capacity: 3 },
-        ...asked,
-        take: (label) => locks.semaphore('s', 3).acquire({ permits: 1 + (turn % 2), label }),
-      }),
-    ]
+    const alone = await witness.asks<Lease>({ ...asked, names: ['a'], take: (label) => locks.acquire('a', { label }) })
+    const holds = exclusive
+      ? [alone]
+      : [
+          alone,
+          await witness.asks<Lease>({
+            names: ['r'],
+            shape: { ...EXCLUSIVE, mode: turn % 3 === 0 ? 'exclusive' : 'shared' },
+            ...asked,
+            take: (label) => (turn % 3 === 0 ? locks.rw('r').write() : locks.rw('r').read()).acquire({ label }),
+          }),
+          await witness.asks<Lease>({
+            names: ['s'],
+            shape: { mode: 'permits', weight: 1 + (turn % 2), capacity: 3 },
+            ...asked,
+            take: (label) => locks.semaphore('s', 3).acquire({ permits: 1 + (turn % 2), label }),
+          }),
+        ]
     await sleep(1)
     for (const hold of holds) await hold!.release()
     const pair = await witness.asks({
@@ -125,12 +144,12 @@ function judge(events: readonly Event[]): string[] {
 test.each(Object.keys(coordinators))(
   '%s: its own log has every entry of every user, by the same fences',
   async (name) => {
-    const { url, log } = await coordinators[name]!()
-    const seen = await turnsAt(url)
+    const { url, log, exclusive = false } = await coordinators[name]!()
+    const seen = await turnsAt(url, exclusive)
     const told = (await log.events(seen))!
     const count = (events: readonly Event[], kind: Event['kind']): number =>
       events.filter((event) => event.kind === kind).length
-    const grants = 3 * 3 * 6 * 5
+    const grants = PROCESSES * TASKS * TURNS * (exclusive ? 3 : 5)
     expect([count(seen, 'granted'), count(told, 'entered'), count(told, 'holds'), count(told, 'left')]).toEqual(
       Array.from({ length: 4 }, () => grants),
     )

@@ -11,6 +11,7 @@ import type { Random } from '../../src/verify/torture/random.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { allNames } from '../../src/verify/torture/workloads.ts'
 import { Nodes } from '../../test/kit/quorum.ts'
+import { QuorumLog } from '../logs/quorum.ts'
 import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 const COUNT = 5
@@ -39,6 +40,10 @@ class QuorumPlace implements Place {
 
   lay(): Promise<Line> {
     return layerOf(this.url)!()
+  }
+
+  listen(): Promise<QuorumLog> {
+    return QuorumLog.open(this.nodes.servers.map(({ port }) => port))
   }
 
   async kill(node: number): Promise<void> {

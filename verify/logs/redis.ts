@@ -7,30 +7,17 @@
  * (`test/redis/script.proc.test.ts`). What the script read from the clock is not shown either, only when, which is some
  * microseconds off: so fences are taken from those who were told.
  */
-import { Redis } from 'ioredis'
 import { Table } from '../../src/queue/table.ts'
 import type { Event } from '../../src/verify/history.ts'
 import { MemoryRecorder } from '../../src/verify/history.ts'
-import { eventually, machineNow } from '../../src/verify/torture/clock.ts'
 import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
 import { Diary, labelOf, lookAt } from '../../test/simulation/diary.ts'
 import type { Call } from '../../test/simulation/redis/queues.ts'
 import { Queues } from '../../test/simulation/redis/queues.ts'
 import { callsOf } from '../../test/simulation/redis/words.ts'
-import type { Command, Monitor } from './monitor.ts'
-import { monitor } from './monitor.ts'
+import type { Carried } from './ear.ts'
+import { Ear } from './ear.ts'
 import { userNameOf } from './names.ts'
-
-interface Carried {
-  /** `evalsha`, the script, how many keys, the keys, what it was given. */
-  readonly words: () => string[]
-  /** When it was called, and by when the script had read the clock: by that clock, in microseconds. */
-  readonly calledAt: number
-  readBy: number
-  wrote: boolean
-}
-
-const WRITES = new Set(['set', 'setrange', 'del', 'zadd', 'zrem', 'hset', 'hdel'])
 
 export class RedisLog implements CoordinatorLog {
   readonly #ears: readonly Ear[]
@@ -75,71 +62,6 @@ export class RedisLog implements CoordinatorLog {
     }
     return recorder.events
   }
-}
-
-/** What one server was heard to carry out. */
-class Ear {
-  readonly carried: Carried[] = []
-  /** From the server's clock to that of the history, in milliseconds: what is heard at once tells it best. */
-  offsetMs = Infinity
-  readonly #port: number
-  readonly #mark: string
-  #monitor: Monitor | undefined
-  #current: Carried | undefined
-  #lastAt = 0
-  /** Its clock went back, so that nothing it said has a time. */
-  #isTurned = false
-  #hasMark = false
-
-  private constructor(port: number) {
-    this.#port = port
-    this.#mark = `log of ${port}`
-  }
-
-  static async open(port: number): Promise<Ear> {
-    const ear = new Ear(port)
-    ear.#monitor = await monitor(port, (command) => ear.#hear(command))
-    return ear
-  }
-
-  /** Whether all of it was heard, until now. */
-  async heardAll(): Promise<boolean> {
-    if (!this.#monitor!.lost) await say(this.#port, this.#mark)
-    await eventually(() => this.#hasMark || this.#monitor!.lost, 'the end of the log')
-    return !this.#monitor!.lost && !this.#isTurned
-  }
-
-  end(): void {
-    this.#monitor?.end()
-  }
-
-  #hear(command: Command): void {
-    const { at, inner, name } = command
-    this.#isTurned ||= at < this.#lastAt
-    this.#lastAt = at
-    this.offsetMs = Math.min(this.offsetMs, machineNow() - at / 1000)
-    const current = this.#current
-    if (!inner) this.#current = this.#outer(command)
-    else if (current && name === 'time') current.readBy = at
-    else if (current && !current.wrote && WRITES.has(name)) {
-      // Of a script that the server did not know, or had no memory for, nothing follows.
-      current.wrote = true
-      this.carried.push(current)
-    }
-  }
-
-  #outer({ at, name, words }: Command): Carried | undefined {
-    if (name === 'ping') this.#hasMark ||= words()[1] === this.#mark
-    if (name !== 'evalsha' && name !== 'eval') return undefined
-    return { words, calledAt: at, readBy: at, wrote: false }
-  }
-}
-
-/** A word that changes nothing, on a connection of its own. */
-async function say(port: number, mark: string): Promise<void> {
-  const client = new Redis(port)
-  await client.ping(mark)
-  client.disconnect()
 }
 
 /**

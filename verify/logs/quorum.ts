@@ -1,0 +1,179 @@
+/**
+ * What the nodes of a quorum did, each by its MONITOR, and who held by the word of a majority of them.
+ *
+ * A node knows one entry of a name at most, since nobody waits at a quorum. It stands for a holder when it was told the fence of
+ * that, or has drawn it; and it keeps others out for as long as that lease lasts there, also when it has lost its memory, for then
+ * it grants nothing. Whoever was granted something was let in when a majority stood for it, and is out when they are fewer.
+ */
+import { WHOLE } from '../../src/backend.ts'
+import { Naming } from '../../src/backends/redis/keys.ts'
+import type { Event } from '../../src/verify/history.ts'
+import { MemoryRecorder } from '../../src/verify/history.ts'
+import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
+import { labelOf } from '../../test/simulation/diary.ts'
+import { Ear } from './ear.ts'
+import { userNameOf } from './names.ts'
+
+const KEYS_A_NAME = 4
+const NAMING = new Naming('holdfast-redlock')
+const PLACE_OF_TTL = 2
+const PLACE_OF_INFO = 8
+
+/** What a node was asked in one verb, and when. Times are of the history; what the node drew is of its own clock. */
+interface Call {
+  readonly at: number
+  readonly node: number
+  readonly verb: string
+  readonly name: string
+  readonly id: string
+  /** `drawn` or the time it is to last, in microseconds; 0 where it is neither. */
+  readonly number: number
+  readonly terms: readonly (string | number)[]
+  /** A ticket that it drew meanwhile was between these. */
+  readonly drawn: readonly [least: number, most: number]
+}
+
+/** What a node knows of a name. */
+interface Entry {
+  readonly id: string
+  readonly drawn: readonly [least: number, most: number]
+  /** What it was told in the end. */
+  fence: number | undefined
+  ends: number
+}
+
+/** Whoever holds, or may come to. */
+interface Candidate {
+  readonly name: string
+  readonly fence: number
+  readonly hold: string | undefined
+  state: 'asks' | 'holds' | 'left'
+  /** When a majority no longer stands for it, if nothing more is heard. */
+  ends: number
+}
+
+export class QuorumLog implements CoordinatorLog {
+  readonly #ears: readonly Ear[]
+
+  private constructor(ears: readonly Ear[]) {
+    this.#ears = ears
+  }
+
+  static async open(ports: readonly number[]): Promise<QuorumLog> {
+    return new QuorumLog(await Promise.all(ports.map((port) => Ear.open(port))))
+  }
+
+  async events(): Promise<Event[] | undefined> {
+    const all = await Promise.all(this.#ears.map((ear) => ear.heardAll()))
+    if (!all.every(Boolean)) return undefined
+    const calls = this.#ears.flatMap((ear, node) => callsOf(ear, node))
+    return new Count(this.#ears.length).of(calls.sort((a, b) => a.at - b.at))
+  }
+
+  end(): void {
+    for (const ear of this.#ears) ear.end()
+  }
+}
+
+function callsOf({ carried, offsetMs }: Ear, node: number): Call[] {
+  return carried.flatMap(({ words, calledAt, readBy }) => {
+    const [, , count, ...rest] = words()
+    const keys = rest.slice(0, Number(count))
+    const args = rest.slice(keys.length)
+    const list = JSON.parse(args[0]!) as readonly (readonly [string, number, ...(string | number)[]])[]
+    const about = {
+      at: readBy / 1000 + offsetMs,
+      node,
+      // Those who came in by one call have drawn one after the other.
+      drawn: [calledAt, readBy + list.length] as const,
+    }
+    return list.flatMap(([verb, number, id, first = 0, place, last = 0]) => {
+      const name = NAMING.nameOf(keys[KEYS_A_NAME * (number - 1)]!)
+      if (name === undefined) return []
+      const joins = verb === 'join' || verb === 'seed'
+      const terms = joins ? (JSON.parse(args[Number(place) - 1]!) as (string | number)[]) : []
+      return { ...about, verb, name, id: String(id), number: Number(joins ? last : first), terms }
+    })
+  })
+}
+
+/** Who holds, counted call by call. */
+class Count {
+  readonly #majority: number
+  /** By name, of each node. */
+  readonly #entries = new Map<string, (Entry | undefined)[]>()
+  /** By name and owner token. */
+  readonly #candidates = new Map<string, Candidate>()
+  readonly #holding = new Set<Candidate>()
+  /** The info of each token. */
+  readonly #infos = new Map<string, string>()
+  readonly #recorder = new MemoryRecorder(() => 0)
+
+  constructor(nodes: number) {
+    this.#majority = Math.floor(nodes / 2) + 1
+  }
+
+  of(calls: readonly Call[]): Event[] {
+    for (const call of calls) {
+      this.#endUntil(call.at)
+      this.#apply(call)
+      this.#recount(call)
+    }
+    this.#endUntil(Infinity)
+    return this.#recorder.events.sort((a, b) => a.at - b.at)
+  }
+
+  #apply({ at, node, verb, name, id, number, terms, drawn }: Call): void {
+    const entries = this.#entries.get(name) ?? []
+    this.#entries.set(name, entries)
+    const entry = entries[node] && entries[node].ends > at ? entries[node] : undefined
+    if (verb === 'join' || verb === 'seed') {
+      if (entry) return
+      this.#infos.set(id, String(terms[PLACE_OF_INFO]))
+      const ends = at + Number(terms[PLACE_OF_TTL]) / 1000
+      entries[node] = { id, drawn, fence: verb === 'seed' ? number : undefined, ends }
+    } else if (entry?.id === id) {
+      if (verb === 'confirm') entry.fence = number
+      if (verb === 'renew') entry.ends = Math.max(entry.ends, at + number / 1000)
+      // What lingers is nobody's.
+      if (verb === 'leave') entries[node] = number > 0 ? { ...entry, id: '', ends: at + number / 1000 } : undefined
+    }
+  }
+
+  /** Of whoever that call was about. */
+  #recount({ at, name, id }: Call): void {
+    const own = this.#entries.get(name)!.filter((entry) => entry?.id === id && entry.ends > at) as Entry[]
+    const key = `${id} ${name}`
+    const fence = this.#candidates.get(key)?.fence ?? own.find((entry) => entry.fence !== undefined)?.fence
+    if (fence === undefined) return
+    const hold = labelOf(this.#infos.get(id))
+    const candidate = this.#candidates.get(key) ?? { name: userNameOf(name), fence, hold, state: 'asks', ends: 0 }
+    this.#candidates.set(key, candidate)
+    const standing = own.filter(({ fence: told, drawn: [least, most] }) =>
+      told === undefined ? least <= fence && fence <= most : told === fence,
+    )
+    // So many of them may end, and it is still held; with one more it is not.
+    candidate.ends = standing.map(({ ends }) => ends).sort((a, b) => b - a)[this.#majority - 1] ?? at
+    if (candidate.state === 'asks' && candidate.ends > at) this.#holds(candidate, at)
+    if (candidate.state === 'holds' && candidate.ends <= at) this.#left(candidate)
+  }
+
+  #endUntil(at: number): void {
+    for (const candidate of this.#holding) if (candidate.ends <= at) this.#left(candidate)
+  }
+
+  #holds(candidate: Candidate, at: number): void {
+    const { name, fence, hold } = candidate
+    candidate.state = 'holds'
+    this.#holding.add(candidate)
+    this.#recorder.note('quorum', { kind: 'entered', name, fence, hold, weight: WHOLE, capacity: WHOLE }, at)
+    this.#recorder.note('quorum', { kind: 'holds', name, fence, hold }, at)
+  }
+
+  #left(candidate: Candidate): void {
+    const { name, fence, hold, ends } = candidate
+    candidate.state = 'left'
+    this.#holding.delete(candidate)
+    this.#recorder.note('quorum', { kind: 'left', name, fence, hold }, ends)
+  }
+}
