@@ -114,6 +114,14 @@ test('a holder may linger, and the first waiter hears of the new end; a waiter d
   expect(heard(table)).toMatchObject({ sooner: [], moved: true })
 })
 
+test('who has come to hold and lingers before that was told is not told any more', () => {
+  const table = tableOf(entry('1', heavy), entry('2', heavy))
+  table.leave(entry('1'), at(0))
+  table.leave(entry('2'), at(0), 10)
+  expect(heard(table)).toMatchObject({ granted: [], changed: ['a'] })
+  expect(table.seat('2')).toMatchObject({ lingering: true, until: 10 })
+})
+
 test('what has lapsed is gone with the next verb, and with it a queue in which nobody is left', () => {
   const table = tableOf(entry('1', heavy), entry('2'), entry('3', { waitTtlMs: 200, ttlMs: 200 }))
   table.pruneAll(at(49))

@@ -182,6 +182,14 @@ test('whoever is told of what was forgotten is told soon', () => {
   expect(soon(end(lost(forgotten(), 17), 100))).toEqual([late])
   expect(told(end(lost(forgotten(), 17), 100))).toEqual([])
   expect(soon(end(lost(forgotten(), 61).at(6, 'a', { kind: 'pause', until: 60, asleep: false }), 100))).toEqual([])
+  // Of what still stands nobody has to be told, nor somebody whose grant came when it was gone; at that very moment it counts.
+  expect(soon(end(lost(dying(), 10), 100))).toEqual([])
+  const grantedAt = (at: number) => {
+    const s = story().at(5, 'c', { kind: 'forgotten', name: 'n', until: 5 })
+    return s.at(5, 'c', { kind: 'left', name: 'n', fence: 1 }).hold('a', 1, [0, at], { until: 80 })
+  }
+  expect(soon(end(lost(grantedAt(5.5), 17), 100))).toEqual([])
+  expect(soon(end(lost(grantedAt(5), 17), 100))).toEqual([late])
   // What was not forgotten but left has left.
   const left = story().hold('a', 1, [0, 0], { until: 80 }).at(5, 'c', { kind: 'left', name: 'n', fence: 1 })
   expect(soon(end(lost(left, 17), 100))).toEqual([])

@@ -110,9 +110,9 @@ function renewedGone(
   options: ToldOptions,
   object: Object,
 ): void {
-  const ttlMs = hold.granted?.ttlMs
+  const { name, ttlMs } = hold.granted!
   if (!left || ttlMs === undefined) return
-  const goneAt = Math.max(left.at, ...forgettingsAt(history, hold.granted!.name, left.at).map(({ until }) => until))
+  const goneAt = Math.max(left.at, ...forgettingsAt(history, name, left.at).map(({ until }) => until))
   const limit = goneAt + ttlMs * CLOCKS_DIFFER + options.turnMs + (options.renewedMs ?? 0)
   const renewed = hold.deadlines.find(({ until }) => until > limit)
   if (renewed) object(`was renewed until ${renewed.until}, though its entry was gone at ${goneAt}`, left, renewed)
