@@ -66,7 +66,9 @@ for (const [shell, start, load] of TAB) {
       terminal.write('holdfast show nig')
       terminal.press('Tab')
       await terminal.shows(/holdfast show nightly/)
-      terminal.press('C-c')
+      // Not Ctrl-C: what is typed while a shell deals with that may be thrown away.
+      terminal.press('C-u')
+      await until(() => !terminal.screen.includes('show nightly'), 'an empty line')
       terminal.write('holdfast release nightly --fe')
       terminal.press('Tab')
       await until(() => /holdfast release nightly --fence/.test(terminal.screen), 'the option')
