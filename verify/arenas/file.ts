@@ -1,5 +1,5 @@
 /** The embedded store, in a directory of its own. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sleep } from '../../src/verify/torture/clock.ts'
@@ -33,8 +33,10 @@ class FilePlace implements Place {
 
   /** Somebody tidies up who does not know what it is. */
   remove(): void {
-    // Others may put something in meanwhile.
-    rmSync(join(this.#directory, 'store'), { recursive: true, force: true, maxRetries: 20 })
+    const aside = join(this.#directory, 'removed')
+    // Out of sight at once: others put something in meanwhile.
+    renameSync(join(this.#directory, 'store'), aside)
+    rmSync(aside, { recursive: true, force: true })
   }
 
   async recovers(): Promise<void> {
