@@ -5,12 +5,12 @@ import { BackendError } from '../../backend.ts'
 /** head, order, ends, seats: see `script.ts`. */
 export type Keys = readonly [head: string, order: string, ends: string, seats: string]
 
-/** Whoever locks a name is likely to lock it again. */
-const REMEMBERED_MAX = 1000
+/** Whoever locks a name is likely to lock it again, or to renew it. */
+const REMEMBERED_MAX = 20_000
 
 export class Naming {
   readonly #prefix: string
-  readonly #known = new Map<string, Keys>()
+  readonly #heads = new Map<string, string>()
 
   /** @throws BackendError `MISCONFIGURED`: a brace in the prefix would be taken for the hash tag */
   constructor(prefix: string) {
@@ -19,14 +19,18 @@ export class Naming {
     this.#prefix = prefix
   }
 
-  keys(name: string): Keys {
-    const known = this.#known.get(name)
-    if (known) return known
+  head(name: string): string {
+    const known = this.#heads.get(name)
+    if (known !== undefined) return known
     const head = `${this.#prefix}:{${escape(name)}}`
-    const keys: Keys = [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
-    if (this.#known.size === REMEMBERED_MAX) this.#known.clear()
-    this.#known.set(name, keys)
-    return keys
+    if (this.#heads.size === REMEMBERED_MAX) this.#heads.clear()
+    this.#heads.set(name, head)
+    return head
+  }
+
+  keys(name: string): Keys {
+    const head = this.head(name)
+    return [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
   }
 
   /** Of a pattern that finds the heads of all names that start with `prefix`, and some keys that are none. */
@@ -48,7 +52,7 @@ export class Naming {
 
   /** Told there: that the holders of a name are others, or their info. A channel with the name of the head. */
   changes(name: string): string {
-    return this.keys(name)[0]
+    return this.head(name)
   }
 
   /** Told there: what concerns the entries of one process. */
