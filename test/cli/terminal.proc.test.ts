@@ -113,7 +113,7 @@ describe.skipIf(!hasTmux).each(COORDINATORS)('keys of a terminal, at %s (needs t
     await waiting.shows(/1st of 1/)
     waiting.press('C-c')
     // The shell gives up its line as well when a command dies of INT.
-    await until(() => !waiting.screen.includes('1st of 1'), 'the end of the waiting')
+    await until(() => /^\$\s*$/m.test(waiting.screen.trimEnd().split('\n').at(-1)!), 'the prompt after the waiting')
     waiting.type('echo code $?')
     await waiting.shows(/code 130/)
     terminal.press('C-c')

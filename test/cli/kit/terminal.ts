@@ -13,12 +13,14 @@ export class Terminal {
   /** A shell of its own in a window of so many columns, with `hf` for `holdfast run` in the store of the place. */
   constructor(place: Place, columns: number) {
     this.#socket = join(place.dir, 'tmux')
-    const shell = `PS1='$ ' ENV= DIR=${place.dir} sh -i`
+    const shell = `PS1='. ' ENV= DIR=${place.dir} sh -i`
     this.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', '24', shell)
     onTestFinished(() => void spawnSync('tmux', ['-S', this.#socket, 'kill-server']))
     // What is typed before the shell has taken the terminal may be thrown away.
+    while (!this.screen.startsWith('.')) pause()
+    this.type(`hf() { ${process.execPath} ${BIN} run --url ${place.url} "$@"; }; PS1='$ '; clear`)
+    // And what is typed before the screen is cleared is off it, with the end of its line.
     while (!this.screen.startsWith('$')) pause()
-    this.type(`hf() { ${process.execPath} ${BIN} run --url ${place.url} "$@"; }; clear`)
   }
 
   /** Types a line. */
