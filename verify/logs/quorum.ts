@@ -14,6 +14,7 @@ import { labelOf } from '../../test/simulation/diary.ts'
 import { Ear } from './ear.ts'
 import { userNameOf } from './names.ts'
 
+const KEYS_A_NAME = 4
 const NAMING = new Naming('holdfast-redlock')
 const PLACE_OF_TTL = 2
 const PLACE_OF_INFO = 8
@@ -87,7 +88,7 @@ function callsOf({ carried, offsetMs }: Ear, node: number): Call[] {
       drawn: [calledAt, readBy + list.length] as const,
     }
     return list.flatMap(([verb, number, id, first = 0, place, last = 0]) => {
-      const name = NAMING.nameOf(keys[number - 1]!)
+      const name = NAMING.nameOf(keys[KEYS_A_NAME * (number - 1)]!)
       if (name === undefined) return []
       const joins = verb === 'join' || verb === 'seed'
       const terms = joins ? (JSON.parse(args[Number(place) - 1]!) as (string | number)[]) : []

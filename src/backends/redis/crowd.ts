@@ -69,8 +69,8 @@ local function take(q, seat)
   if q.count == 1 then q.expires = 0 end
 end
 
-local function load(head, raw)
-  local q = { head = head, order = head .. ':order', ends = head .. ':ends', seats = head .. ':seats',
+local function load(first, raw)
+  local q = { head = KEYS[first], order = KEYS[first + 1], ends = KEYS[first + 2], seats = KEYS[first + 3],
     last = 0, capacity = 0, count = 0, holders = 0, weight = 0, earliest = math.huge, expires = 0,
     followed = 0, dirty = false, changed = false, granted = {} }
   if not raw then return q end

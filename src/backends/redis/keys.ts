@@ -10,7 +10,7 @@ const REMEMBERED_MAX = 20_000
 
 export class Naming {
   readonly #prefix: string
-  readonly #heads = new Map<string, string>()
+  readonly #known = new Map<string, Keys>()
 
   /** @throws BackendError `MISCONFIGURED`: a brace in the prefix would be taken for the hash tag */
   constructor(prefix: string) {
@@ -19,18 +19,14 @@ export class Naming {
     this.#prefix = prefix
   }
 
-  head(name: string): string {
-    const known = this.#heads.get(name)
-    if (known !== undefined) return known
-    const head = `${this.#prefix}:{${escape(name)}}`
-    if (this.#heads.size === REMEMBERED_MAX) this.#heads.clear()
-    this.#heads.set(name, head)
-    return head
-  }
-
   keys(name: string): Keys {
-    const head = this.head(name)
-    return [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+    const known = this.#known.get(name)
+    if (known) return known
+    const head = `${this.#prefix}:{${escape(name)}}`
+    const keys: Keys = [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+    if (this.#known.size === REMEMBERED_MAX) this.#known.clear()
+    this.#known.set(name, keys)
+    return keys
   }
 
   /** Of a pattern that finds the heads of all names that start with `prefix`, and some keys that are none. */
@@ -52,7 +48,7 @@ export class Naming {
 
   /** Told there: that the holders of a name are others, or their info. A channel with the name of the head. */
   changes(name: string): string {
-    return this.head(name)
+    return this.keys(name)[0]
   }
 
   /** Told there: what concerns the entries of one process. */

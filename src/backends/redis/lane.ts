@@ -112,21 +112,13 @@ export class Lane {
     }
   }
 
-  /** The script finds the other keys of a name beside its head; a cluster must know them before it runs. */
-  #addKeys(keys: string[], name: string): void {
-    if (this.#client.cluster) keys.push(...this.#naming.keys(name))
-    else keys.push(this.#naming.head(name))
-  }
-
   /** As it is. */
   #sendOne(asked: Asked): void {
     const { name, verb, words, terms } = asked
-    const keys: string[] = []
-    this.#addKeys(keys, name)
     const args = [verb, '1']
     for (const word of words) args.push(String(word))
     if (terms) args.push(...terms.words)
-    this.#client.script(this.#script, keys, args).then(
+    this.#client.script(this.#script, this.#naming.keys(name), args).then(
       (answer) => settle(asked, answer),
       (error: unknown) => asked.reject(redisError(error)),
     )
@@ -142,7 +134,7 @@ export class Lane {
       let number = numbers.get(name)
       if (number === undefined) {
         numbers.set(name, (number = numbers.size + 1))
-        this.#addKeys(keys, name)
+        keys.push(...this.#naming.keys(name))
       }
       if (!terms) return [verb, number, ...words]
       let place = places.get(terms)

@@ -8,8 +8,7 @@ export const MEMORY: string = String.raw`
 -- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
 -- when the server is another run of itself and nobody vouches that it keeps all it has answered.
 local memory
--- No head ends like that.
-if string.sub(KEYS[#KEYS], -7) == ':memory' then
+if #KEYS % 4 == 1 then
   local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
   local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
   memory = { key = KEYS[#KEYS], top = 0, longest = longest }

@@ -2,7 +2,7 @@
  * The queue of `memory:`, as a script that the server runs: any number of verbs about any number of names, in order, at
  * one reading of the server's clock. `src/queue/table.ts` says why each verb does what it does; here it is said how.
  *
- * Up to four keys a name (`keys.ts`), all under one hash tag:
+ * Four keys a name (`keys.ts`), all under one hash tag:
  * - *head*: a string; what is known of the queue as a whole. While nobody or a single holder is in it, which is the usual
  *   case, it says that as well, and there is nothing else: one read and one write a verb. When a second one comes, the
  *   queue is *crowded*, and stays so until it is empty:
@@ -37,10 +37,9 @@ import {
 import { MEMORY } from './memory.ts'
 
 const QUEUE: string = String.raw`
--- KEYS: the heads of the names; or all four keys of the only name, in a cluster, where a script has to say what it touches.
--- Of a node there is one key more, and ARGV ends with what it has to know. ARGV: either one verb, with its name's number, which
--- is 1, and its arguments; or many, as a list in JSON, and then the terms of joins, each a list in JSON, to which they refer by
--- their places in ARGV.
+-- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with its
+-- name's number, which is 1, and its arguments; or many, as a list in JSON, and then the terms of joins, each a list in
+-- JSON, to which they refer by their places in ARGV.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -152,7 +151,7 @@ if single then
   end
   allAsked = { asked }
   load, save, carryOutInCrowd = makeCrowd()
-  queues[1] = load(KEYS[1], head)
+  queues[1] = load(1, head)
 else
   allAsked = cjson.decode(ARGV[1])
   local terms = {}
@@ -171,10 +170,11 @@ local function carryOut(asked)
   if memory then answer = memory.answer(asked) end
   if answer then return answer end
   if not queues[name] then
-    answer, raw = alone(KEYS[name], asked, asked.terms, 0)
+    local first = name * 4 - 3
+    answer, raw = alone(KEYS[first], asked, asked.terms, 0)
     if answer then return answer end
     if not load then load, save, carryOutInCrowd = makeCrowd() end
-    queues[name] = load(KEYS[name], raw)
+    queues[name] = load(first, raw)
   end
   return carryOutInCrowd(queues[name], asked)
 end

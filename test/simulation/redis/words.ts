@@ -6,11 +6,12 @@ import type { Call, Said } from './queues.ts'
 /** Numbers may come as text. */
 type Word = string | number
 
+const KEYS_A_NAME = 4
 const NAMING = new Naming('holdfast')
 
 /** What a script is asked for: one verb as it is, or a list of them. Without those that only look. */
 export function callsOf(keys: readonly string[], args: readonly string[]): Call[] {
-  const nameAt = (number: Word): string => NAMING.nameOf(keys[Number(number) - 1]!)!
+  const nameAt = (number: Word): string => NAMING.nameOf(keys[KEYS_A_NAME * (Number(number) - 1)]!)!
   const [first = '', ...rest] = args
   if (first === 'look') return []
   if (!first.startsWith('[')) return [callOf(first, nameAt(rest[0]!), rest.slice(1, 3), rest.slice(3))]
