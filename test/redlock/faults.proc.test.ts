@@ -11,7 +11,7 @@ import { redlock } from '../../src/backends/redlock/index.ts'
 import type { Locks } from '../../src/index.ts'
 import { connect } from '../../src/index.ts'
 import { Proxy } from '../../src/verify/torture/wire.ts'
-import { Nodes } from '../kit/quorum.ts'
+import { Nodes, reached } from '../kit/quorum.ts'
 import { Turns } from '../kit/turns.ts'
 
 const WORKERS = 3
@@ -89,7 +89,7 @@ describe.concurrent('faults', () => {
     const nodes = await nodesOf(3, onTestFinished)
     const locks = connect(nodes.url('maxTtlMs=60000'))
     onTestFinished(() => locks.close())
-    const findings = await locks.diagnose()
+    const findings = await reached(locks)
     const of = (subject: string): number => findings.filter((each) => each.subject.endsWith(subject)).length
     expect([of('quarantine'), of('rights'), of('messages')]).toEqual([3, 3, 0])
     expect(findings.filter(({ level }) => level === 'error')).toEqual([])
@@ -101,7 +101,7 @@ describe.concurrent('faults', () => {
   }) => {
     const nodes = await nodesOf(3, onTestFinished)
     const once = connect(nodes.url('maxTtlMs=60000&durable'))
-    await once.diagnose()
+    await reached(once)
     await once.close()
     const admin = new Redis(nodes.servers[0]!.port)
     await admin.save()
@@ -109,8 +109,10 @@ describe.concurrent('faults', () => {
     await nodes.restartEmpty(0)
     const locks = connect(nodes.url('maxTtlMs=1000'), { ttl: '1s' })
     onTestFinished(() => locks.close())
-    const waits = (await locks.diagnose()).filter(({ subject }) => subject.endsWith('quarantine'))
-    expect(waits.map(({ text }) => Number(/for (\d+) s more/.exec(text)?.[1]))).toEqual([60])
+    const waits = (await reached(locks)).filter(({ subject }) => subject.endsWith('quarantine'))
+    expect(waits).toHaveLength(1)
+    // A minute, less the time that a busy machine took.
+    expect(Number(/for (\d+) s more/.exec(waits[0]!.text)?.[1])).toBeGreaterThan(20)
   })
 
   test('31 a majority is away: nobody is granted, holders lose their leases at their deadlines, and all goes on afterwards', async ({
