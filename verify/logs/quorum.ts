@@ -13,6 +13,8 @@ import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
 import { labelOf } from '../../test/simulation/diary.ts'
 import { Ear } from './ear.ts'
 import { userNameOf } from './names.ts'
+import type { Told } from './told.ts'
+import { fenceTold, toldOf } from './told.ts'
 
 const KEYS_A_NAME = 4
 const NAMING = new Naming('holdfast-redlock')
@@ -63,11 +65,11 @@ export class QuorumLog implements CoordinatorLog {
     return new QuorumLog(await Promise.all(ports.map((port) => Ear.open(port))))
   }
 
-  async events(): Promise<Event[] | undefined> {
+  async events(seen: readonly Event[]): Promise<Event[] | undefined> {
     const all = await Promise.all(this.#ears.map((ear) => ear.heardAll()))
     if (!all.every(Boolean)) return undefined
     const calls = this.#ears.flatMap((ear, node) => callsOf(ear, node))
-    return new Count(this.#ears.length).of(calls.sort((a, b) => a.at - b.at))
+    return new Count(this.#ears.length, toldOf(seen)).of(calls.sort((a, b) => a.at - b.at))
   }
 
   end(): void {
@@ -100,6 +102,7 @@ function callsOf({ carried, offsetMs }: Ear, node: number): Call[] {
 /** Who holds, counted call by call. */
 class Count {
   readonly #majority: number
+  readonly #told: Told
   /** By name, of each node. */
   readonly #entries = new Map<string, (Entry | undefined)[]>()
   /** By name and owner token. */
@@ -109,7 +112,8 @@ class Count {
   readonly #infos = new Map<string, string>()
   readonly #recorder = new MemoryRecorder(() => 0)
 
-  constructor(nodes: number) {
+  constructor(nodes: number, told: Told) {
+    this.#told = told
     this.#majority = Math.floor(nodes / 2) + 1
   }
 
@@ -144,9 +148,11 @@ class Count {
   #recount({ at, name, id }: Call): void {
     const own = this.#entries.get(name)!.filter((entry) => entry?.id === id && entry.ends > at) as Entry[]
     const key = `${id} ${name}`
-    const fence = this.#candidates.get(key)?.fence ?? own.find((entry) => entry.fence !== undefined)?.fence
-    if (fence === undefined) return
     const hold = labelOf(this.#infos.get(id))
+    const confirmed = this.#candidates.get(key)?.fence ?? own.find((entry) => entry.fence !== undefined)?.fence
+    // Where a majority drew the same, nobody had to be told.
+    const fence = confirmed ?? fenceTold(this.#told, userNameOf(name), hold)
+    if (fence === undefined) return
     const candidate = this.#candidates.get(key) ?? { name: userNameOf(name), fence, hold, state: 'asks', ends: 0 }
     this.#candidates.set(key, candidate)
     const standing = own.filter(({ fence: told, drawn: [least, most] }) =>

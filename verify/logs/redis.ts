@@ -18,6 +18,8 @@ import { callsOf } from '../../test/simulation/redis/words.ts'
 import type { Carried } from './ear.ts'
 import { Ear } from './ear.ts'
 import { userNameOf } from './names.ts'
+import type { Told } from './told.ts'
+import { fenceTold, toldOf } from './told.ts'
 
 export class RedisLog implements CoordinatorLog {
   readonly #ears: readonly Ear[]
@@ -33,14 +35,14 @@ export class RedisLog implements CoordinatorLog {
 
   async events(seen: readonly Event[]): Promise<Event[] | undefined> {
     const all = await Promise.all(this.#ears.map((ear) => ear.heardAll()))
-    return all.every(Boolean) ? this.#replay(fencesOf(seen)) : undefined
+    return all.every(Boolean) ? this.#replay(toldOf(seen)) : undefined
   }
 
   end(): void {
     for (const ear of this.#ears) ear.end()
   }
 
-  #replay(fences: ReadonlyMap<string, number>): Event[] {
+  #replay(told: Told): Event[] {
     let at = 0
     const recorder = new MemoryRecorder(() => at)
     const diary = new Diary('redis', recorder)
@@ -52,7 +54,7 @@ export class RedisLog implements CoordinatorLog {
       if (!keys[0]?.startsWith('holdfast:{')) continue
       const calls = callsOf(keys, rest.slice(keys.length))
       // A fraction more, or it would be rounded down to the one before.
-      const now = (read(queues, calls, carried, fences) + 0.5) / 1000
+      const now = (read(queues, calls, carried, told) + 0.5) / 1000
       at = now + offsetMs
       queues.run(calls, now, ({ name }, said) => {
         diary.look(userNameOf(name), lookAt(queues.view(name, now), at, 1))
@@ -68,7 +70,7 @@ export class RedisLog implements CoordinatorLog {
  * What the script read from the clock, in microseconds: what the first who came in by it were told, each of its name. Those who
  * came in behind one of the same name were told one more for each.
  */
-function read(queues: Queues, calls: readonly Call[], carried: Carried, fences: ReadonlyMap<string, number>): number {
+function read(queues: Queues, calls: readonly Call[], carried: Carried, told: Told): number {
   const { calledAt, readBy } = carried
   const before = new Map<string, Call[]>()
   let later: { readonly fence: number; readonly behind: readonly Call[] } | undefined
@@ -76,7 +78,7 @@ function read(queues: Queues, calls: readonly Call[], carried: Carried, fences: 
     if (call.verb !== 'join') continue
     const behind = before.get(call.name) ?? []
     before.set(call.name, [...behind, call])
-    const fence = fences.get(keyOf(userNameOf(call.name), labelOf(call.entry.info)))
+    const fence = fenceTold(told, userNameOf(call.name), labelOf(call.entry.info))
     if (fence === undefined || fence < calledAt || fence > readBy + behind.length) continue
     if (behind.length === 0) return fence
     later ??= { fence, behind }
@@ -89,17 +91,4 @@ function read(queues: Queues, calls: readonly Call[], carried: Carried, fences: 
     if (behind.includes(call) && typeof said === 'object' && 'fence' in said) drawn += 1
   })
   return fence - drawn
-}
-
-/** By name and label: what those who hold were told. */
-function fencesOf(seen: readonly Event[]): Map<string, number> {
-  const fences = new Map<string, number>()
-  // Of several names, each has a hold of its own, and all of them one label.
-  for (const event of seen)
-    if (event.kind === 'granted') fences.set(keyOf(event.name, event.hold.split('.', 1)[0]), event.fence)
-  return fences
-}
-
-function keyOf(name: string, label: string | undefined): string {
-  return `${label} ${name}`
 }
