@@ -32,13 +32,17 @@ static int64_t read_ns(clockid_t clock) {
   return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* How far a clock that runs at `rate` is behind when the machine's monotonic clock shows `now_ns`. */
+static int64_t behind_ns(int64_t now_ns) { return (now_ns - dial->since_ns) * (1 - dial->rate); }
+
 int clock_gettime(clockid_t clock, struct timespec *time) {
+  int64_t before_ns = dial ? read_ns(CLOCK_MONOTONIC) : 0;
   int failed = syscall(SYS_clock_gettime, clock, time);
   if (failed || !dial) return failed;
   int64_t ns = time->tv_sec * 1000000000LL + time->tv_nsec;
-  int64_t behind_ns = (read_ns(CLOCK_MONOTONIC) - dial->since_ns) * (1 - dial->rate);
-  if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) ns += dial->ahead_ns - behind_ns;
-  else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE) ns -= behind_ns;
+  /* A monotonic clock by one reading alone: between two, the process may stand still, and the clock would go back by that. */
+  if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE) ns -= behind_ns(ns);
+  else if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) ns += dial->ahead_ns - behind_ns(before_ns);
   time->tv_sec = ns / 1000000000LL;
   time->tv_nsec = ns % 1000000000LL;
   return 0;

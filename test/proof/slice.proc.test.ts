@@ -30,7 +30,10 @@ async function verifyWith(env: NodeJS.ProcessEnv, ...words: string[]): Promise<E
 
 function directory(): string {
   const out = mkdtempSync(join(tmpdir(), 'holdfast-proof-'))
-  onTestFinished(() => rmSync(out, { recursive: true, force: true }))
+  onTestFinished(({ task }) => {
+    if (task.result?.state === 'fail') console.error(`what it has written is in ${out}`)
+    else rmSync(out, { recursive: true, force: true })
+  })
   return out
 }
 

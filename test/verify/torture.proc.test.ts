@@ -116,6 +116,20 @@ describe.concurrent('what proves nothing', () => {
     expect(verdictOf([ended])).toBe('proved nothing')
   })
 
+  test('a fault that could not be made up for: nobody is accused of what they asked in vain', async ({
+    onTestFinished,
+  }) => {
+    const url = `file:${join(scratch(onTestFinished), 'store')}`
+    const place = { url, lay: async () => ({ url }), recovers: async () => {}, end: async () => {} }
+    const kept: (readonly Event[])[] = []
+    const keep = (_: Trial, events: readonly Event[]): void => void kept.push(events)
+    const strike = (): Promise<void> => Promise.reject(new Error('the server did not come back'))
+    const ended = await trial({ ...arena, open: async () => place }, { ...idle, strike }, { ...options, keep })
+    expect(ended).toMatchObject({ verdict: 'proved nothing', why: 'the server did not come back', violations: [] })
+    const [healed] = kept[0]!.filter(({ kind }) => kind === 'healed')
+    expect(kept[0]!.filter(({ kind, at }) => kind === 'ask' && at < healed!.at).length).toBeGreaterThan(0)
+  })
+
   test('a fault that nobody felt, whose history is kept', async ({ onTestFinished }) => {
     const url = `file:${join(scratch(onTestFinished), 'store')}`
     const place = { url, lay: async () => ({ url }), recovers: async () => {}, end: async () => {} }

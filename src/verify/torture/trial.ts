@@ -201,6 +201,8 @@ async function recorded<P extends Place>(
     events.push(await residue(place.url, prefix, arena.keepsUntilWaited), ...((await log?.events(crew.events())) ?? []))
   } catch (error) {
     stopped = await stoppedBy(error, struck, place?.url)
+    // From here on nothing goes wrong any more; nor was anything asked since.
+    crew?.healed()
   } finally {
     events.push({ kind: 'end', process: 'trial', at: machineNow() }, ...(crew?.events() ?? []))
     await crew?.end()
