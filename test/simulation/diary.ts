@@ -133,7 +133,7 @@ export function lookAt(view: QueueView | undefined, now: number, rate: number): 
   return { capacity: view.capacity, holders: view.holders.map(seen), waiters: view.waiters.map(seen) }
 }
 
-/** Entries say which hold they belong to, in the place where people put a label. */
+/** Entries say which hold they belong to, in the place where people put a label. Those of a diagnosis say nothing. */
 export function labelOf(info: string | undefined): string | undefined {
-  return info === undefined ? undefined : (JSON.parse(info) as { label?: string }).label
+  return info === undefined || info === '' ? undefined : (JSON.parse(info) as { label?: string }).label
 }

@@ -8,7 +8,7 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Line } from '../../src/backends/file/line.ts'
 import { decodeLine, decodeText, eachLine } from '../../src/backends/file/line.ts'
-import type { Answer } from '../../src/backends/file/replica.ts'
+import type { Answer, ReplicaState } from '../../src/backends/file/replica.ts'
 import { Replica } from '../../src/backends/file/replica.ts'
 import { realRuntime } from '../../src/runtime.ts'
 import type { Event } from '../../src/verify/history.ts'
@@ -26,7 +26,7 @@ interface Segment {
   readonly file: number
   offset: number
   /** What it begins with, as far as that was read: a header and a state. */
-  readonly head: Buffer[]
+  readonly head: string[]
   sealed: boolean
 }
 
@@ -37,6 +37,8 @@ export class FileLog implements CoordinatorLog {
   #segment: Segment | undefined
   /** Under which clock it is written. */
   #header: string | undefined
+  /** What it began with. */
+  #state: ReplicaState | undefined
   #isCut = false
   #ended = false
 
@@ -102,12 +104,12 @@ export class FileLog implements CoordinatorLog {
   }
 
   #begin({ head }: Segment, bytes: Buffer): void {
-    head.push(Buffer.from(bytes))
-    if (head.length === 2) return
-    const header = decodeText(bytes)
-    this.#header ??= header
+    const text = decodeText(bytes)!
+    head.push(text)
+    if (head.length === 2) return void (this.#state ??= JSON.parse(text) as ReplicaState)
+    this.#header ??= text
     // Behind another clock nothing it said has a time.
-    this.#isCut ||= header !== this.#header
+    this.#isCut ||= text !== this.#header
   }
 
   #take(segment: Segment, bytes: Buffer): void {
@@ -119,7 +121,7 @@ export class FileLog implements CoordinatorLog {
   }
 
   #replay(): Event[] {
-    const replica = new Replica()
+    const replica = new Replica(this.#state)
     const recorder = new MemoryRecorder(() => replica.now.monotonicMs)
     const diary = new Diary('file', recorder)
     const known = new Set<string>()

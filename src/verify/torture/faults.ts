@@ -37,6 +37,9 @@ export interface Fault<P = unknown> {
   readonly felt: (history: History) => boolean
 }
 
+/** So often each of them asks at once, who come in a crowd. */
+const CROWD = 20
+
 // What they have in common
 
 /** One of them, or `victim`, goes inside and stays there while `trouble` strikes; then it finishes. For faults, also those of servers. */
@@ -163,6 +166,23 @@ export const FAULTS: readonly Fault[] = [
       }
     },
     felt: wasPaused,
+  },
+  {
+    name: 'crowd',
+    about: 'everybody asks for a name many times at once while somebody holds',
+    strike: async (scene) => {
+      const { crew, random } = scene
+      const name = pick(random, exclusiveNames(crew.prefix))
+      const crowds: Promise<void>[] = []
+      await inside(scene, async (holder) => {
+        const others = crew.hands.filter((hand) => hand !== holder)
+        crew.note(`a crowd of ${others.length * CROWD}`)
+        crowds.push(...others.map((hand) => hand.does('crowd', { name, count: CROWD })))
+        await sleep(crew.ttlMs * 0.5 * random())
+      })
+      await Promise.all(crowds)
+    },
+    felt: struckAmidst('a crowd'),
   },
   {
     name: 'clock-leaps',

@@ -47,6 +47,8 @@ export interface Acts {
   beg(word: { readonly name: string }): void
   /** Go on with what it has entered, stands or begs for: read, write, release. Answers what came of it. */
   finish(): Came
+  /** Ask for it so often at once; answers when all have held it, one after the other. */
+  crowd(word: { readonly name: string; readonly count: number }): void
   /** Start a child that lives for so long, and has what children have of their parents. */
   spawn(word: { readonly ms: number }): void
   /** Compute for so long: neither timers nor sockets get their turn. */
@@ -125,6 +127,10 @@ class Player {
     finish: () => {
       this.#visit?.go()
       return this.#visit?.finished
+    },
+    crowd: async ({ name, count }) => {
+      const turn = async (): Promise<void> => void (await (await this.#ask(name)).release())
+      await Promise.all(Array.from({ length: count }, turn))
     },
     spawn: ({ ms }) => {
       spawn(process.execPath, ['-e', `setTimeout(() => {}, ${ms})`], { stdio: 'ignore' }).unref()
