@@ -185,23 +185,3 @@ describe('in another time namespace', () => {
     await expect(two.join(entry())).rejects.toMatchObject({ code: 'STORE_MISMATCH' })
   })
 })
-
-test.each([
-  ['young', 2],
-  ['old', 5000],
-])(
-  'a store in the place of a removed one that was %s draws larger fences than those who have not noticed',
-  async (_, age) => {
-    const { clock, open, directory } = place()
-    const old = open()
-    await isFree(old)
-    clock.advance(age)
-    const before = await held(old)
-    rmSync(directory, { recursive: true })
-    const first = await held(open())
-    clock.advance(7)
-    const late = await held(old, { name: 'b' })
-    expect(late.fence).toBeGreaterThan(before.fence)
-    expect(first.fence).toBeGreaterThan(late.fence)
-  },
-)

@@ -146,19 +146,12 @@ class Pair implements AsyncDisposable {
   #heard: string[] = []
   #expected: string[] = []
 
-  /** With the first request a store begins, a second ahead of the clock. */
-  #begin(): void {
-    if (this.#table.lastFence === 0) this.#table.raiseFence(1000 * (this.#clock.now().wallMs + 1000))
-  }
-
   async followAll(): Promise<void> {
-    this.#begin()
     for (const name of NAMES) await this.#processes[0]!.follow(name, () => void this.#heard.push(`news of ${name}`))
   }
 
   async take({ process, asked, before, passMs }: Turn): Promise<void> {
     this.#clock.advance(passMs)
-    this.#begin()
     // Only what was answered is renewed: so a process says which entries are its own by what it has read.
     const joins = asked.some(({ verb }) => verb === 'join')
     const all = asked.filter(({ verb }) => !(joins && verb === 'renewAll'))

@@ -46,11 +46,6 @@ export const FORMAT = 2
 const SEGMENT_BYTES = 256 * 1024
 /** How far ahead fences are reserved on disk, in microseconds of the wall clock: one sync an hour. */
 const RESERVE_AHEAD = 3600e6
-/**
- * So far ahead of the wall clock begin the fences of a store of which nothing is known. It may take the place of one that was
- * removed, whose users draw theirs by the same clock until they notice.
- */
-const FRESH_AHEAD_MS = 1000
 /** How often to look whether the path still leads to the file that we have open. */
 const PATH_CHECK_MS = 10
 /** A segment is made in milliseconds; one in the making that is older has no maker any more. */
@@ -352,10 +347,7 @@ export class Log {
   }
 
   #beginning(): ReplicaState {
-    const now = this.#clock.now()
-    const state = new Replica().afterBoot(now, this.#reservedOnDisk())
-    const lastFence = Math.max(state.table.lastFence, Math.floor(1000 * (now.wallMs + FRESH_AHEAD_MS)))
-    return { ...state, table: { ...state.table, lastFence } }
+    return new Replica().afterBoot(this.#clock.now(), this.#reservedOnDisk())
   }
 
   /** Make a segment, unless it is there, and clear away what nobody needs any more. */
