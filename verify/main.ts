@@ -57,10 +57,8 @@ async function main(): Promise<number> {
   if (library !== undefined && !Object.hasOwn(LIBRARIES, library))
     throw new UsageError(`there is no library ${library}; there are ${Object.keys(LIBRARIES).join(', ')}`)
   const arenas = library === undefined ? chosen('backend', values.backend, ARENAS) : [rivalled(library)]
-  if (values.list) {
-    sayWhatIsLeftOut(arenas)
-    return list(arenas)
-  }
+  sayWhatIsLeftOut(arenas)
+  if (values.list) return list(arenas)
   const faults = values.fault?.split(',') ?? []
   const known = new Set(arenas.flatMap((arena) => arena.faults.map(({ name }) => name)))
   for (const fault of faults)
@@ -71,7 +69,6 @@ async function main(): Promise<number> {
       console.error('\nending after this strike; once more to end at once')
       ending.abort()
     })
-  sayWhatIsLeftOut(arenas)
   mkdirSync(values.out, { recursive: true })
   const strikes = values.strikes === undefined ? (values.long ? 20 : 1) : numberOf('strikes', values.strikes)
   const kept = new Kept(values.out, strikes)

@@ -44,7 +44,7 @@ const [TURNS, TASKS, PROCESSES] = [6, 3, 3]
 const coordinators: Record<string, () => Promise<Listened>> = {
   async redis() {
     const server = await RedisServer.start()
-    const log = await RedisLog.open(server.port)
+    const log = await RedisLog.open([server.port])
     onTestFinished(async () => {
       log.end()
       await server.end()
@@ -53,7 +53,7 @@ const coordinators: Record<string, () => Promise<Listened>> = {
   },
   async cluster() {
     const group = await ClusterGroup.start()
-    const log = await RedisLog.open(...(await group.leading()))
+    const log = await RedisLog.open(await group.leading())
     onTestFinished(async () => {
       log.end()
       await group.end()

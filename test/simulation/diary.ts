@@ -3,7 +3,7 @@
  * last look is written down. So it is the same for whatever a coordinator does inside: an entry is in the queue when it is
  * shown there, and it holds when its position says so or when anybody was told that it does.
  */
-import type { EntryView, QueueView } from '../../src/backend.ts'
+import type { EntryView, QueueView, Renewal, Standing } from '../../src/backend.ts'
 import type { Recorder } from '../../src/verify/history.ts'
 
 /** An entry as it stands in the queue. */
@@ -66,6 +66,11 @@ export class Diary {
     if (!waits) return this.#holds(name, fence)
     const hold = this.#queues.get(name)?.get(fence)?.seen.hold
     this.#recorder.note(this.#process, { kind: 'waits', name, fence: Number(fence), hold })
+  }
+
+  /** Somebody was told this; what says nothing of an entry leaves no trace. */
+  answered(name: string, said: Standing | Renewal | boolean): void {
+    if (typeof said === 'object' && 'fence' in said) this.told(name, said.fence, said.state === 'waiting')
   }
 
   left(name: string, { fence, hold }: Pick<Seen, 'fence' | 'hold'>): void {

@@ -8,8 +8,9 @@ import { inside } from '../../src/verify/torture/faults.ts'
 import { askedInVain, wasLost } from '../../src/verify/torture/felt.ts'
 import type { Arena, Place } from '../../src/verify/torture/trial.ts'
 import { WORKLOADS, allNames } from '../../src/verify/torture/workloads.ts'
-import { SmallDisk } from '../../test/kit/small-disk.ts'
+import type { SmallDisk } from '../../test/kit/small-disk.ts'
 import { FileLog } from '../logs/file.ts'
+import { diskFor, fill } from './full-disk.ts'
 import { AHEAD_S, ELSEWHERE } from './here.ts'
 
 class FilePlace implements Place {
@@ -54,16 +55,7 @@ const faults: readonly Fault<FilePlace>[] = [
     name: 'disk-full',
     about: 'there is no room on the disk for longer than a lease',
     needs: 'small disk',
-    strike: async (scene) => {
-      const { crew, place, random } = scene
-      await inside(scene, async () => {
-        crew.note('the disk is full')
-        place.disk!.fill()
-        await sleep(crew.ttlMs * (1 + random()))
-        crew.note('there is room again')
-        place.disk!.free()
-      })
-    },
+    strike: (scene) => fill(scene),
     felt: askedInVain('STORE_FULL'),
   },
   {
@@ -99,5 +91,5 @@ export const file: Arena<FilePlace> = {
   workloads: WORKLOADS,
   has: new Set(),
   faults,
-  open: async ({ needs }) => new FilePlace(needs === 'small disk' ? SmallDisk.mount('16m') : undefined),
+  open: async (fault) => new FilePlace(diskFor(fault)),
 }

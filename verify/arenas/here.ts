@@ -6,12 +6,14 @@ import { SmallDisk } from '../../test/kit/small-disk.ts'
 
 /** Its monotonic clock is far ahead. */
 export const AHEAD_S = 100_000
-/** What starts a process in a time namespace of its own. */
 const [UNSHARE, WORDS] = ['unshare', ['-T', '--monotonic', String(AHEAD_S), '--fork', '--kill-child']] as const
+/** What starts a process in a time namespace of its own. */
 export const ELSEWHERE: readonly string[] = [UNSHARE, ...WORDS]
 
-const needs: Readonly<Record<Need, { readonly text: string; readonly isThere: () => boolean }>> = {
-  wire: { text: 'a wire', isThere: () => true },
+/** Whether there are wires is a matter of the coordinator. */
+type NeedOfMachine = Exclude<Need, 'wire'>
+
+const needs: Readonly<Record<NeedOfMachine, { readonly text: string; readonly isThere: () => boolean }>> = {
   clock: { text: 'a C compiler', isThere: () => Dial.possible },
   'small disk': { text: 'root, and the right to mount', isThere: () => SmallDisk.possible },
   'time namespace': {
@@ -21,8 +23,10 @@ const needs: Readonly<Record<Need, { readonly text: string; readonly isThere: ()
 }
 
 /** What a machine has to have for that. */
-export function textOf(need: Need): string {
+export function textOf(need: NeedOfMachine): string {
   return needs[need].text
 }
 
-export const HERE: ReadonlySet<Need> = new Set((Object.keys(needs) as Need[]).filter((need) => needs[need].isThere()))
+const ALL = Object.keys(needs) as NeedOfMachine[]
+
+export const HERE: ReadonlySet<Need> = new Set(ALL.filter((need) => needs[need].isThere()))

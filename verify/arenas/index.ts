@@ -12,7 +12,7 @@ import { redlock } from './redlock.ts'
 
 /** With what this machine has. */
 function here<P extends Place>(arena: Arena<P>): AnyArena {
-  const has = new Set([...HERE].filter((need) => need !== 'wire' || arena.has.has(need)))
+  const has = new Set([...arena.has, ...HERE])
   return any({ ...arena, has, clock: HERE.has('clock') ? (rate) => Dial.make(rate)! : undefined })
 }
 

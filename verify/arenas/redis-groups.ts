@@ -29,7 +29,7 @@ class GroupPlace<G extends SentinelGroup | ClusterGroup> implements Place {
   }
 
   async listen(): Promise<RedisLog> {
-    return RedisLog.open(...(await this.group.leading()))
+    return RedisLog.open(await this.group.leading())
   }
 
   recovers(): Promise<void> {

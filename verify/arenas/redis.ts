@@ -12,8 +12,9 @@ import type { Cable } from '../../src/verify/torture/wire.ts'
 import { WORKLOADS, allNames, exclusiveNames } from '../../src/verify/torture/workloads.ts'
 import { Dial } from '../../test/kit/clocks.ts'
 import { RedisServer } from '../../test/kit/redis.ts'
-import { SmallDisk } from '../../test/kit/small-disk.ts'
+import type { SmallDisk } from '../../test/kit/small-disk.ts'
 import { RedisLog } from '../logs/redis.ts'
+import { diskFor, fill } from './full-disk.ts'
 import { SLOW_CLOCKS } from './slow-clocks.ts'
 
 class RedisPlace implements Place {
@@ -78,17 +79,17 @@ class RedisPlace implements Place {
     await eventually(async () => !/aof_rewrite_\w+:1/.test(await this.#admin.info('persistence')), 'a log on the disk')
   }
 
+  /** No more, and what it has written is worth nothing. */
+  async forgetsWritten(): Promise<void> {
+    await this.#admin.config('SET', 'appendonly', 'no')
+  }
+
   /** Whether it takes what is written. */
   writes(): Promise<boolean> {
     return this.#admin.set('verify', 'x'.repeat(5000)).then(
       () => true,
       () => false,
     )
-  }
-
-  /** No more, and what it has written is worth nothing. */
-  async forgetsWritten(): Promise<void> {
-    await this.#admin.config('SET', 'appendonly', 'no')
   }
 
   /** Of everybody, but not that of the log. */
@@ -112,7 +113,7 @@ class RedisPlace implements Place {
   }
 
   listen(): Promise<RedisLog> {
-    return RedisLog.open(this.#server.port)
+    return RedisLog.open([this.#server.port])
   }
 
   async recovers(): Promise<void> {
@@ -230,18 +231,10 @@ const faults: readonly Fault<RedisPlace>[] = [
     about: 'there is no room for the log that the server writes, for longer than a lease',
     needs: 'small disk',
     strike: async (scene) => {
-      const { crew, place, random } = scene
+      const { place } = scene
       await place.persists('everysec')
-      await inside(scene, async () => {
-        crew.note('the disk is full')
-        place.disk!.fill()
-        // It notices when the last page is full.
-        await eventually(async () => !(await place.writes()), 'a server that cannot write')
-        await sleep(crew.ttlMs * (1 + random()))
-        crew.note('there is room again')
-        place.disk!.free()
-        await eventually(() => place.writes(), 'a server that can')
-      })
+      // It notices when the last page is full, and looks once a second whether there is room again.
+      await fill(scene, (room) => eventually(async () => (await place.writes()) === room, 'a server that has noticed'))
       await place.forgetsWritten()
     },
     felt: askedInVain('UNAVAILABLE'),
@@ -352,5 +345,5 @@ export const redis: Arena<RedisPlace> = {
   workloads: WORKLOADS,
   has: new Set(['wire']),
   faults: [...SLOW_CLOCKS, ...faults],
-  open: ({ needs }) => RedisPlace.open(needs === 'small disk' ? SmallDisk.mount('16m') : undefined),
+  open: (fault) => RedisPlace.open(diskFor(fault)),
 }

@@ -1,12 +1,12 @@
-/** What one Redis server was heard to carry out: those calls of a script by which something was written. */
+/** What Redis servers were heard to carry out: those calls of a script by which something was written. */
 import { Redis } from 'ioredis'
 import { eventually, machineNow } from '../../src/verify/torture/clock.ts'
 import type { Command, Monitor } from './monitor.ts'
 import { monitor } from './monitor.ts'
 
 export interface Carried {
-  /** `evalsha`, the script, how many keys, the keys, what it was given. */
-  readonly words: () => string[]
+  /** What the script was given. Read when it is wanted. */
+  readonly given: () => { readonly keys: readonly string[]; readonly args: readonly string[] }
   /** When it was called, and by when the script had read the clock: by that clock, in microseconds. */
   readonly calledAt: number
   readBy: number
@@ -68,8 +68,34 @@ export class Ear {
   #outer({ at, name, words }: Command): Carried | undefined {
     if (name === 'ping') this.#hasMark ||= words()[1] === this.#mark
     if (name !== 'evalsha' && name !== 'eval') return undefined
-    return { words, calledAt: at, readBy: at, wrote: false }
+    return { given: () => givenBy(words()), calledAt: at, readBy: at, wrote: false }
   }
+}
+
+/** Several of them. */
+export class Ears {
+  readonly all: readonly Ear[]
+
+  private constructor(all: readonly Ear[]) {
+    this.all = all
+  }
+
+  static async open(ports: readonly number[]): Promise<Ears> {
+    return new Ears(await Promise.all(ports.map((port) => Ear.open(port))))
+  }
+
+  async heardAll(): Promise<boolean> {
+    return (await Promise.all(this.all.map((ear) => ear.heardAll()))).every(Boolean)
+  }
+
+  end(): void {
+    for (const ear of this.all) ear.end()
+  }
+}
+
+/** Of `evalsha`, the script, how many keys, the keys, and the rest. */
+function givenBy([, , count, ...rest]: readonly string[]): ReturnType<Carried['given']> {
+  return { keys: rest.slice(0, Number(count)), args: rest.slice(Number(count)) }
 }
 
 /** A word that changes nothing, on a connection of its own. */

@@ -4,11 +4,12 @@
  * A time is that of the log: the largest that a line has brought until then. So an end is told late, by the next line, and never
  * early.
  */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Renewal, Standing } from '../../src/backend.ts'
 import type { Line } from '../../src/backends/file/line.ts'
 import { decodeLine, decodeText, eachLine } from '../../src/backends/file/line.ts'
-import type { Answer, ReplicaState } from '../../src/backends/file/replica.ts'
+import type { ReplicaState } from '../../src/backends/file/replica.ts'
 import { Replica } from '../../src/backends/file/replica.ts'
 import { realRuntime } from '../../src/runtime.ts'
 import type { Event } from '../../src/verify/history.ts'
@@ -83,11 +84,11 @@ export class FileLog implements CoordinatorLog {
 
   #next(): Segment | undefined {
     const number = (this.#segment?.number ?? 0) + 1
-    const pathOf = (each: number): string => join(this.#directory, `log.${each}`)
-    if (existsSync(pathOf(number)))
-      return { number, file: openSync(pathOf(number), 'r'), offset: 0, head: [], sealed: false }
+    const there = existsSync(this.#directory) ? readdirSync(this.#directory) : []
+    if (there.includes(`log.${number}`))
+      return { number, file: openSync(join(this.#directory, `log.${number}`), 'r'), offset: 0, head: [], sealed: false }
     // It was there, and is gone.
-    if (existsSync(pathOf(number + 1)) || existsSync(pathOf(number + 2))) this.#isCut = true
+    this.#isCut ||= there.some((name) => Number(/^log\.(\d+)$/.exec(name)?.[1]) > number)
     return undefined
   }
 
@@ -136,15 +137,11 @@ export class FileLog implements CoordinatorLog {
       for (const verb of verbs) {
         const [answer] = replica.apply({ ...line, verbs: [verb] })
         look()
-        if (verb[0] === 'join' || verb[0] === 'renew') tell(diary, verb[1].name, answer)
-        if (verb[0] === 'renewals') for (const each of answer as readonly Answer[]) tell(diary, verb[1], each)
+        if (verb[0] === 'join' || verb[0] === 'renew') diary.answered(userNameOf(verb[1].name), answer as Standing)
+        if (verb[0] === 'renewals')
+          for (const each of answer as readonly Renewal[]) diary.answered(userNameOf(verb[1]), each)
       }
     }
     return recorder.events
   }
-}
-
-function tell(diary: Diary, name: string, answer: Answer): void {
-  if (typeof answer === 'object' && 'fence' in answer)
-    diary.told(userNameOf(name), answer.fence, answer.state === 'waiting')
 }

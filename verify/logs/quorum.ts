@@ -11,7 +11,8 @@ import type { Event } from '../../src/verify/history.ts'
 import { MemoryRecorder } from '../../src/verify/history.ts'
 import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
 import { labelOf } from '../../test/simulation/diary.ts'
-import { Ear } from './ear.ts'
+import type { Ear } from './ear.ts'
+import { Ears } from './ear.ts'
 import { userNameOf } from './names.ts'
 import type { Told } from './told.ts'
 import { fenceTold, toldOf } from './told.ts'
@@ -28,7 +29,7 @@ interface Call {
   readonly verb: string
   readonly name: string
   readonly id: string
-  /** `drawn` or the time it is to last, in microseconds; 0 where it is neither. */
+  /** The fence that it is told, or the time that something is to last, in microseconds; 0 where there is neither. */
   readonly number: number
   readonly terms: readonly (string | number)[]
   /** A ticket that it drew meanwhile was between these. */
@@ -55,33 +56,31 @@ interface Candidate {
 }
 
 export class QuorumLog implements CoordinatorLog {
-  readonly #ears: readonly Ear[]
+  readonly #ears: Ears
 
-  private constructor(ears: readonly Ear[]) {
+  private constructor(ears: Ears) {
     this.#ears = ears
   }
 
   static async open(ports: readonly number[]): Promise<QuorumLog> {
-    return new QuorumLog(await Promise.all(ports.map((port) => Ear.open(port))))
+    return new QuorumLog(await Ears.open(ports))
   }
 
   async events(seen: readonly Event[]): Promise<Event[] | undefined> {
-    const all = await Promise.all(this.#ears.map((ear) => ear.heardAll()))
-    if (!all.every(Boolean)) return undefined
-    const calls = this.#ears.flatMap((ear, node) => callsOf(ear, node))
-    return new Count(this.#ears.length, toldOf(seen)).of(calls.sort((a, b) => a.at - b.at))
+    if (!(await this.#ears.heardAll())) return undefined
+    const { all } = this.#ears
+    const calls = all.flatMap((ear, node) => callsOf(ear, node))
+    return new Count(all.length, toldOf(seen)).of(calls.sort((a, b) => a.at - b.at))
   }
 
   end(): void {
-    for (const ear of this.#ears) ear.end()
+    this.#ears.end()
   }
 }
 
 function callsOf({ carried, offsetMs }: Ear, node: number): Call[] {
-  return carried.flatMap(({ words, calledAt, readBy }) => {
-    const [, , count, ...rest] = words()
-    const keys = rest.slice(0, Number(count))
-    const args = rest.slice(keys.length)
+  return carried.flatMap(({ given, calledAt, readBy }) => {
+    const { keys, args } = given()
     const list = JSON.parse(args[0]!) as readonly (readonly [string, number, ...(string | number)[]])[]
     const about = {
       at: readBy / 1000 + offsetMs,

@@ -16,30 +16,29 @@ import type { Call } from '../../test/simulation/redis/queues.ts'
 import { Queues } from '../../test/simulation/redis/queues.ts'
 import { callsOf } from '../../test/simulation/redis/words.ts'
 import type { Carried } from './ear.ts'
-import { Ear } from './ear.ts'
+import { Ears } from './ear.ts'
 import { userNameOf } from './names.ts'
 import type { Told } from './told.ts'
 import { fenceTold, toldOf } from './told.ts'
 
 export class RedisLog implements CoordinatorLog {
-  readonly #ears: readonly Ear[]
+  readonly #ears: Ears
 
-  private constructor(ears: readonly Ear[]) {
+  private constructor(ears: Ears) {
     this.#ears = ears
   }
 
   /** @param ports one server, or the primaries of a cluster: a name is in one of them at a time */
-  static async open(...ports: readonly number[]): Promise<RedisLog> {
-    return new RedisLog(await Promise.all(ports.map((port) => Ear.open(port))))
+  static async open(ports: readonly number[]): Promise<RedisLog> {
+    return new RedisLog(await Ears.open(ports))
   }
 
   async events(seen: readonly Event[]): Promise<Event[] | undefined> {
-    const all = await Promise.all(this.#ears.map((ear) => ear.heardAll()))
-    return all.every(Boolean) ? this.#replay(toldOf(seen)) : undefined
+    return (await this.#ears.heardAll()) ? this.#replay(toldOf(seen)) : undefined
   }
 
   end(): void {
-    for (const ear of this.#ears) ear.end()
+    this.#ears.end()
   }
 
   #replay(told: Told): Event[] {
@@ -47,19 +46,17 @@ export class RedisLog implements CoordinatorLog {
     const recorder = new MemoryRecorder(() => at)
     const diary = new Diary('redis', recorder)
     const queues = new Queues(Table)
-    const all = this.#ears.flatMap(({ carried, offsetMs }) => carried.map((each) => ({ carried: each, offsetMs })))
+    const all = this.#ears.all.flatMap(({ carried, offsetMs }) => carried.map((each) => ({ carried: each, offsetMs })))
     for (const { carried, offsetMs } of all.sort((a, b) => a.carried.calledAt - b.carried.calledAt)) {
-      const [, , count, ...rest] = carried.words()
-      const keys = rest.slice(0, Number(count))
+      const { keys, args } = carried.given()
       if (!keys[0]?.startsWith('holdfast:{')) continue
-      const calls = callsOf(keys, rest.slice(keys.length))
+      const calls = callsOf(keys, args)
       // A fraction more, or it would be rounded down to the one before.
       const now = (read(queues, calls, carried, told) + 0.5) / 1000
       at = now + offsetMs
       queues.run(calls, now, ({ name }, said) => {
         diary.look(userNameOf(name), lookAt(queues.view(name, now), at, 1))
-        if (typeof said === 'object' && 'fence' in said)
-          diary.told(userNameOf(name), said.fence, said.state === 'waiting')
+        diary.answered(userNameOf(name), said)
       })
     }
     return recorder.events

@@ -350,8 +350,7 @@ export class Servers implements Site {
 
   #writeDown({ name }: Call, said: Said): void {
     this.#look(name)
-    const fence = fenceOf(said)
-    if (fence !== undefined) this.#diary.told(name, fence, typeof said !== 'boolean' && said.state === 'waiting')
+    this.#diary.answered(name, said)
   }
 
   #look(name: string): void {
