@@ -88,12 +88,17 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     onTestFinished,
   }) => {
     const place = new Place(url, onTestFinished)
-    const holder = place.run('stopped', '--ttl', '10', '-c', `trap '' TERM; ${UNTIL_GO}`)
+    const holder = place.run('stopped', '--ttl', '3', '-c', `trap '' TERM; ${UNTIL_GO}`)
     await place.has('up')
     const pid = Number(place.read('pid'))
-    const next = new Place(url, onTestFinished).run('stopped', '-c', `! grep -q '^State:.[^Z]' /proc/${pid}/status`)
+    const next = new Place(url, onTestFinished).run(
+      'stopped',
+      '-c',
+      `cut -d' ' -f1 /proc/uptime; ! grep '^State:.[^Z]' /proc/${pid}/status`,
+    )
     await oneWaits('stopped', url)
     holder.kill('SIGSTOP')
+    // When it has failed, its output says when that was, and what became of the process.
     expect(await next.ended).toMatchObject({ code: 0 })
     holder.kill('SIGCONT')
     expect(await holder.ended).toMatchObject({ code: 79 })
@@ -132,7 +137,7 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     const wire = await Proxy.start(server.port)
     onTestFinished(() => wire.end())
     const place = new Place(through(wire), onTestFinished)
-    const holder = place.run('cut', '--ttl', '10', '--', 'sh', '-c', `trap '' TERM; ${UNTIL_GO}`)
+    const holder = place.run('cut', '--ttl', '3', '--', 'sh', '-c', `trap '' TERM; ${UNTIL_GO}`)
     await place.has('up')
     const pid = Number(place.read('pid'))
     const next = new Place(url, onTestFinished).run('cut', '--', 'sh', '-c', `! kill -0 ${pid}`)
