@@ -73,6 +73,26 @@ describe('a wrapper that is stopped', () => {
     expect(code).toBe(79)
   })
 
+  test('and a machine that stands still past its ttl: its guardian has its turn before the next one starts', async () => {
+    const place = new Place()
+    const holder = place.run('x', '--ttl', '3', '--', 'sh', '-c', `trap "" TERM; ${TREE}; ${TREE}`)
+    await place.has('up')
+    const next = place.run('x', '-v', '--', 'sh', '-c', LOOK)
+    await next.says(/1st of 1/)
+    const guardian = guardianOf(holder.pid)!
+    holder.kill('SIGSTOP')
+    next.kill('SIGSTOP')
+    process.kill(guardian, 'SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, 4000))
+    next.kill('SIGCONT')
+    // What a busy machine may do to it, when all go on at once.
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    process.kill(guardian, 'SIGCONT')
+    const { code, stdout, stderr } = await next.ended
+    expect(stderr).toContain('the machine stood still')
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+  })
+
   test('a command that heeds TERM has the time to end by itself', async () => {
     const place = new Place()
     const script = `trap 'echo asked >> $DIR/log; exit 0' TERM; touch $DIR/up; while :; do sleep 0.02; done`

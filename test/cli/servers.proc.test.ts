@@ -13,6 +13,8 @@ import { SERVERS, oneWaits, waiting } from './kit/servers.ts'
 
 /** Holds the name until the file `go` is there. */
 const UNTIL_GO = 'echo $$ > $DIR/pid; touch $DIR/up; while [ ! -e $DIR/go ]; do sleep 0.02; done'
+/** A lease that a busy machine does not let end before somebody waits for it. It has stood still for three seconds. */
+const LONG_ENOUGH = '6'
 
 // One server after the other: each test starts several processes.
 describe.each(SERVERS)('at %s', (scheme, start) => {
@@ -88,17 +90,12 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     onTestFinished,
   }) => {
     const place = new Place(url, onTestFinished)
-    const holder = place.run('stopped', '--ttl', '3', '-c', `trap '' TERM; ${UNTIL_GO}`)
+    const holder = place.run('stopped', '--ttl', LONG_ENOUGH, '-c', `trap '' TERM; ${UNTIL_GO}`)
     await place.has('up')
     const pid = Number(place.read('pid'))
-    const next = new Place(url, onTestFinished).run(
-      'stopped',
-      '-c',
-      `cut -d' ' -f1 /proc/uptime; ! grep '^State:.[^Z]' /proc/${pid}/status`,
-    )
+    const next = new Place(url, onTestFinished).run('stopped', '-c', `! grep '^State:.[^Z]' /proc/${pid}/status`)
     await oneWaits('stopped', url)
     holder.kill('SIGSTOP')
-    // When it has failed, its output says when that was, and what became of the process.
     expect(await next.ended).toMatchObject({ code: 0 })
     holder.kill('SIGCONT')
     expect(await holder.ended).toMatchObject({ code: 79 })
@@ -137,7 +134,7 @@ describe.each(SERVERS)('at %s', (scheme, start) => {
     const wire = await Proxy.start(server.port)
     onTestFinished(() => wire.end())
     const place = new Place(through(wire), onTestFinished)
-    const holder = place.run('cut', '--ttl', '3', '--', 'sh', '-c', `trap '' TERM; ${UNTIL_GO}`)
+    const holder = place.run('cut', '--ttl', LONG_ENOUGH, '--', 'sh', '-c', `trap '' TERM; ${UNTIL_GO}`)
     await place.has('up')
     const pid = Number(place.read('pid'))
     const next = new Place(url, onTestFinished).run('cut', '--', 'sh', '-c', `! kill -0 ${pid}`)

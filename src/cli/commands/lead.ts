@@ -10,6 +10,7 @@ import { EXIT, exitCodeOf } from '../exit.ts'
 import { guardFor } from '../hold/guard.ts'
 import { hold } from '../hold/holding.ts'
 import { Signals } from '../hold/signals.ts'
+import { Standstill } from '../hold/standstill.ts'
 import type { Task } from '../hold/task.ts'
 import { taskOf } from '../hold/task.ts'
 import type { Given, LeadValues } from '../table.ts'
@@ -55,8 +56,12 @@ async function term(
   signals: Signals,
 ): Promise<{ readonly ending: Ending; readonly ledMs: number }> {
   const guard = guardFor(backend)
+  const standstill = new Standstill()
   const { name } = task
-  const waiting = new Waiting(locks, { name, kind: 'election' }, values.quiet, () => guard.start())
+  const waiting = new Waiting(locks, { name, kind: 'election' }, values.quiet, () => {
+    standstill.watch()
+    guard.start()
+  })
   const options = {
     ttl: task.ttlMs,
     signal: signals.interruption,
@@ -73,7 +78,7 @@ async function term(
     const lease = await locks.election(name).acquire(options)
     waiting.stop()
     since = realRuntime.monotonicMs()
-    return after(await hold(task, lease, signals, guard))
+    return after(await hold(task, lease, signals, guard, standstill))
   } catch (error) {
     const ending = signals.interrupted(error)
     if (ending) return after(ending)
@@ -82,6 +87,7 @@ async function term(
     return after({ code: exitCodeOf(error) })
   } finally {
     waiting.stop()
+    standstill.stop()
     guard.stop()
   }
 }

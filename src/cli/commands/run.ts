@@ -9,6 +9,7 @@ import { EXIT, ExitError, codeOf, usageError } from '../exit.ts'
 import { guardFor } from '../hold/guard.ts'
 import { hold } from '../hold/holding.ts'
 import { Signals } from '../hold/signals.ts'
+import { Standstill } from '../hold/standstill.ts'
 import type { Task } from '../hold/task.ts'
 import { taskOf } from '../hold/task.ts'
 import type { Permits } from '../options.ts'
@@ -30,15 +31,21 @@ export async function run(given: Given<RunValues>): Promise<Ending> {
   const signals = new Signals()
   const { backend, locks } = await open(given.values.url)
   const guard = task.onLost === 'warn' ? undefined : guardFor(backend)
+  const standstill = new Standstill()
+  const joined = (): void => {
+    standstill.watch()
+    guard?.start()
+  }
   try {
     await refuseSelfDeadlock(task, locks)
-    const lease = await acquire(task, locks, signals, () => guard?.start())
-    return await hold(task, lease, signals, guard)
+    const lease = await acquire(task, locks, signals, joined)
+    return await hold(task, lease, signals, guard, standstill)
   } catch (error) {
     const ending = signals.interrupted(error)
     if (!ending) throw error
     return ending
   } finally {
+    standstill.stop()
     guard?.stop()
     await leave(locks, signals)
   }

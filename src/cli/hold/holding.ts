@@ -15,6 +15,7 @@ import type { Guard } from './guard.ts'
 import { startOf } from './processes.ts'
 import type { Signals } from './signals.ts'
 import { stopSelf } from './signals.ts'
+import type { Standstill } from './standstill.ts'
 import type { Task } from './task.ts'
 import { TimeLimit } from './time-limit.ts'
 import type { Origin } from './tree.ts'
@@ -23,7 +24,7 @@ import type { Origin } from './tree.ts'
 const LOOK_MS = 20
 
 /** Say that it holds, and make sure that its lease lasts long enough for a command. @throws ExitError if it is lost by then */
-async function begin(task: Task, lease: Lease): Promise<void> {
+async function begin(task: Task, lease: Lease, standstill: Standstill): Promise<void> {
   const { name } = task
   const { fence, mode, waitedMs, remainingMs } = lease
   mention(`acquired "${clean(name)}" after ${seconds(waitedMs)}, fence ${fence}, wrapper pid ${process.pid}`, {
@@ -34,10 +35,13 @@ async function begin(task: Task, lease: Lease): Promise<void> {
     waitedMs,
     ttlMs: remainingMs,
   })
-  // A grant that came by a wake is valid for the short while of a waiter; a command needs time to end before that.
-  if (lease.remainingMs >= task.killAfterMs + task.ttlMs / 3) return
   try {
-    await lease.renew()
+    // A grant that came by a wake is valid for the short while of a waiter; a command needs time to end before that.
+    if (lease.remainingMs < task.killAfterMs + task.ttlMs / 3) await lease.renew()
+    await standstill.past(() =>
+      mention('the machine stood still; what guards the command before this one has its turn'),
+    )
+    lease.assertHeld()
   } catch (error) {
     void lease.release()
     if (codeOf(error) !== 'LEASE_LOST') throw error
@@ -49,11 +53,18 @@ async function begin(task: Task, lease: Lease): Promise<void> {
  * Run it, unless a signal came before it could be run, and give the lease back.
  *
  * @param guard ends the command when we cannot; `undefined`: nobody has to, for it may run on without the lease
+ * @param standstill has watched since we stood in the queue
  * @returns how the command ended
  * @throws ExitError 79: lost, and it was ended;  124: its time was over, and it was ended;  126, 127: it could not be started
  */
-export async function hold(task: Task, lease: Lease, signals: Signals, guard: Guard | undefined): Promise<Ending> {
-  await begin(task, lease)
+export async function hold(
+  task: Task,
+  lease: Lease,
+  signals: Signals,
+  guard: Guard | undefined,
+  standstill: Standstill,
+): Promise<Ending> {
+  await begin(task, lease, standstill)
   if (signals.interruptedBy) {
     await lease.release()
     return { signal: signals.interruptedBy }
