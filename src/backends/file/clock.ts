@@ -5,6 +5,7 @@
  * namespace. A store remembers under which clock its times were taken.
  */
 import { execFileSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import type { Moment } from '../../queue/table.ts'
 
@@ -19,6 +20,8 @@ export interface ClockIdentity {
 export interface FileClock {
   now(): Moment
   readonly identity: ClockIdentity
+  /** A part of a millisecond, where the wall clock says nothing: any, in whole microseconds. */
+  someMicros(): number
 }
 
 export function machineClock(): FileClock {
@@ -34,6 +37,7 @@ export function machineClock(): FileClock {
       identity ??= { boot: bootId(), namespace: timeNamespace() }
       return identity
     },
+    someMicros: () => randomInt(1000),
   }
 }
 
