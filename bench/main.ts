@@ -6,7 +6,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { INSTALL, KILLED, NEXT, START, install, killed, next, start } from './lib/command.ts'
 import { W4, W7, crowd, death } from './lib/crowd.ts'
 import { ETCD } from './lib/etcd-sheets.ts'
@@ -16,8 +15,9 @@ import { QUORUM } from './lib/quorum.ts'
 import type { Setup } from './lib/setup.ts'
 import type { Plan, Sheet } from './lib/sheet.ts'
 import { SPEED, speed } from './lib/speed.ts'
+import { wordsOf } from '../test/kit/words.ts'
 
-const { values: options } = parseArgs({
+const { values: options } = wordsOf(import.meta.url, {
   options: {
     only: { type: 'string', default: '' },
     reps: { type: 'string' },

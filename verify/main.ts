@@ -16,7 +16,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import type { Report, Trial } from '../src/verify/report/report.ts'
 import { verdictOf } from '../src/verify/report/report.ts'
 import type { Ear } from '../src/verify/torture/telling.ts'
@@ -29,6 +28,7 @@ import { textOf } from './arenas/here.ts'
 import { ARENAS } from './arenas/index.ts'
 import { redis } from './arenas/redis.ts'
 import { LIBRARIES } from './rivals/libraries.ts'
+import { wordsOf } from '../test/kit/words.ts'
 
 const WORKER = resolve('dist/verify/torture/worker.js')
 /** Of source, like this one. */
@@ -36,7 +36,7 @@ const RIVAL = resolve('verify/rivals/worker.ts')
 /** What can be said of a library without fences and without an order. */
 const CHECKED_IN_RIVALS = new Set(['exclusion', 'told-in-time'])
 
-const { values } = parseArgs({
+const { values } = wordsOf(import.meta.url, {
   options: {
     backend: { type: 'string' },
     fault: { type: 'string' },

@@ -13,11 +13,11 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
 import { connect } from '../../dist/index.js'
 import type { Arena, Lane } from './kit/arenas.ts'
 import { ARENAS, fileArena } from './kit/arenas.ts'
 import { until } from './kit/until.ts'
+import { wordsOf } from '../kit/words.ts'
 
 const MAIN = resolve('bin/holdfast.cjs')
 const HOOK = resolve('test/cli/kill-self.mjs')
@@ -241,7 +241,7 @@ const SIDE_BY_SIDE = 8
 if (process.argv[1] === import.meta.filename) await main()
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values } = wordsOf(import.meta.url, {
     options: { at: { type: 'string', default: 'file,redis,etcd' }, count: { type: 'string', default: '200' } },
   })
   const count = Number(values.count)

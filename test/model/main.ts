@@ -7,13 +7,13 @@
  *
  * Exit code 0: each search was complete and found what its variant says. 1: otherwise.
  */
-import { parseArgs } from 'node:util'
 import { models } from './models.ts'
 import type { Found } from './search.ts'
 import { search } from './search.ts'
 import type { Variant } from './variant.ts'
+import { wordsOf } from '../kit/words.ts'
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = wordsOf(import.meta.url, {
   allowPositionals: true,
   options: {
     quick: { type: 'boolean', default: false },

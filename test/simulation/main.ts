@@ -16,7 +16,6 @@
  * Exit code 0: no violation, or, with mistakes, each of them caught. 1: otherwise. 2: no violation in a thousand schedules or
  * more, and nothing that a violation could have come of.
  */
-import { parseArgs } from 'node:util'
 import { loadLibrary } from './library.ts'
 import type { Model, ModelName } from './models.ts'
 import { MODELS, isModel, mutantNamed, mutants } from './models.ts'
@@ -26,8 +25,9 @@ import { run } from './run.ts'
 import { report, shrink } from './shrink.ts'
 import type { Failure, Seeds, Task } from './tasks.ts'
 import { source } from './tasks.ts'
+import { wordsOf } from '../kit/words.ts'
 
-const { values } = parseArgs({
+const { values } = wordsOf(import.meta.url, {
   options: {
     seeds: { type: 'string', default: '1..1000' },
     seed: { type: 'string' },
