@@ -202,7 +202,7 @@ test.each([
       return here.clock.now()
     }
     const stranger = attempt(() => {
-      const log = here.open('stranger', {}, { ...here.clock, now, identity: identityOf(here.clock) })
+      const log = here.open('stranger', {}, { now, identity: identityOf(here.clock) })
       return log.exchange([join_('a', 'stranger', { wait: false })])[0]
     })
     const outcomes = [joined, stranger].map((each) => (each as { state?: string; code?: string } | undefined) ?? {})

@@ -5,7 +5,6 @@
  * namespace. A store remembers under which clock its times were taken.
  */
 import { execFileSync } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import type { Moment } from '../../queue/table.ts'
 
@@ -20,24 +19,50 @@ export interface ClockIdentity {
 export interface FileClock {
   now(): Moment
   readonly identity: ClockIdentity
-  /** A part of a millisecond, where the wall clock says nothing: any, in whole microseconds. */
-  someMicros(): number
 }
 
 export function machineClock(): FileClock {
   let identity: ClockIdentity | undefined
+  const wall = new FineWall(performance.timeOrigin + performance.now() - machineMs())
   return {
     now() {
       // Not performance.now() and an offset: a process stopped while it reads the two would be behind all others for good,
       // and what it joins would end before it believes so.
-      const [seconds, nanoseconds] = process.hrtime()
-      return { monotonicMs: seconds * 1000 + nanoseconds / 1e6, wallMs: Date.now() }
+      const monotonicMs = machineMs()
+      return { monotonicMs, wallMs: wall.at(monotonicMs, Date.now()) }
     },
     get identity() {
       identity ??= { boot: bootId(), namespace: timeNamespace() }
       return identity
     },
-    someMicros: () => randomInt(1000),
+  }
+}
+
+function machineMs(): number {
+  const [seconds, nanoseconds] = process.hrtime()
+  return seconds * 1000 + nanoseconds / 1e6
+}
+
+/**
+ * The wall clock to a microsecond, where the machine tells whole milliseconds: how far it is ahead of the monotonic clock only
+ * changes when somebody sets it, and each reading says within which millisecond that lies.
+ *
+ * Fences are drawn by it. Otherwise: 1. a store is removed while somebody draws from it, and another one is made;  2. both grant
+ * within one millisecond, with the same fence, and no resource can tell the two holders apart.
+ */
+export class FineWall {
+  #aheadMs: number
+
+  /** @param aheadMs about how far it is ahead */
+  constructor(aheadMs: number) {
+    this.#aheadMs = aheadMs
+  }
+
+  /** Both as they were read, one after the other. */
+  at(monotonicMs: number, wallMs: number): number {
+    const fineMs = Math.min(Math.max(monotonicMs + this.#aheadMs, wallMs), wallMs + 0.999)
+    this.#aheadMs = fineMs - monotonicMs
+    return Math.floor(fineMs * 1000) / 1000
   }
 }
 

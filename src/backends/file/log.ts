@@ -41,7 +41,7 @@ import type { Answer, ReplicaState } from './replica.ts'
 import { Replica } from './replica.ts'
 
 /** Of the lines and of the state; another one is not read. */
-export const FORMAT = 3
+export const FORMAT = 2
 /** A segment is sealed beyond this, or beyond four times the state it began with: opening a store stays quick. */
 const SEGMENT_BYTES = 256 * 1024
 /** How far ahead fences are reserved on disk, in microseconds of the wall clock: one sync an hour. */
@@ -347,7 +347,7 @@ export class Log {
   }
 
   #beginning(): ReplicaState {
-    return new Replica().afterBoot(this.#clock.now(), this.#reservedOnDisk(), this.#clock.someMicros())
+    return new Replica().afterBoot(this.#clock.now(), this.#reservedOnDisk())
   }
 
   /** Make a segment, unless it is there, and clear away what nobody needs any more. */

@@ -4,10 +4,6 @@
  * The time of the log is the largest that any line has brought. All lines are stamped by the same kernel clock before
  * they are appended, so the log's time is never ahead of the real one, and nothing expires early; a process that was
  * stopped between the stamp and the append brings an old time, which changes nothing.
- *
- * Its wall clock, by which fences are drawn, is that of the lines, and so many microseconds as the store drew when it began.
- * Otherwise: 1. somebody holds;  2. the store is removed, and another one made;  3. both grant within one millisecond, with the
- * same fence, and no resource can tell the two holders apart.
  */
 import type { Renewal, Standing } from '../../backend.ts'
 import type { Moment, Seat, TableState } from '../../queue/table.ts'
@@ -19,7 +15,6 @@ export type Answer = Standing | Renewal | readonly Renewal[] | boolean | undefin
 /** In a form that survives JSON: the head of the next segment. */
 export interface ReplicaState {
   readonly now: Moment
-  readonly micros: number
   readonly reserved: number
   readonly followers: readonly (readonly [name: string, instances: readonly string[]])[]
   readonly table: TableState
@@ -31,26 +26,23 @@ export class Replica {
   reserved: number
   now: Moment
   sealed = false
-  readonly #micros: number
   readonly #followers: Map<string, Set<string>>
 
   constructor(state?: ReplicaState) {
     this.table = state ? Table.load(state.table) : new Table()
     this.now = state?.now ?? { monotonicMs: 0, wallMs: 0 }
-    this.#micros = state?.micros ?? 0
     this.reserved = state?.reserved ?? 0
     this.#followers = new Map(state?.followers.map(([name, instances]) => [name, new Set(instances)]))
   }
 
   dump(): ReplicaState {
     const followers = [...this.#followers].map(([name, instances]) => [name, [...instances]] as const)
-    return { now: this.now, micros: this.#micros, reserved: this.reserved, followers, table: this.table.dump() }
+    return { now: this.now, reserved: this.reserved, followers, table: this.table.dump() }
   }
 
   /** Apply a line; the answers are those of its verbs. A line that is not `mine` may do without. */
   apply({ instance, now, verbs }: Line, mine = true): Answer[] {
-    const monotonicMs = Math.max(this.now.monotonicMs, now.monotonicMs)
-    this.now = { monotonicMs, wallMs: now.wallMs + this.#micros / 1000 }
+    this.now = { monotonicMs: Math.max(this.now.monotonicMs, now.monotonicMs), wallMs: now.wallMs }
     return verbs.map((verb) => this.#applyVerb(verb, instance, mine))
   }
 
@@ -68,7 +60,7 @@ export class Replica {
    * What is left of it under the clock of another boot: every process of that time is dead; a minimum hold or a lock delay
    * goes on for what the wall clock says is left of it, and never longer than it was to last.
    */
-  afterBoot(now: Moment, reserved: number, micros: number = this.#micros): ReplicaState {
+  afterBoot(now: Moment, reserved: number): ReplicaState {
     const passedMs = Math.max(0, now.wallMs - this.now.wallMs)
     const { lastFence, queues } = this.table.dump()
     const moved = queues.map(({ name, capacity, seats }) => ({
@@ -80,7 +72,6 @@ export class Replica {
     }))
     return {
       now,
-      micros,
       reserved: Math.max(this.reserved, reserved),
       followers: [],
       table: {

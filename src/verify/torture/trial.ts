@@ -168,7 +168,8 @@ async function recorded<P extends Place>(
   let place: P | undefined
   let crew: Crew | undefined
   let log: CoordinatorLog | undefined
-  const events: Event[] = []
+  // Many: more than a call may have arguments.
+  let events: readonly Event[] = []
   try {
     place = await arena.open(fault)
     // Whoever loses its memory says nothing that could be relied on.
@@ -198,19 +199,19 @@ async function recorded<P extends Place>(
     crew.healed()
     await crew.goOn()
     await crew.leaves()
-    events.push(await residue(place.url, prefix, arena.keepsUntilWaited), ...((await log?.events(crew.events())) ?? []))
+    events = [await residue(place.url, prefix, arena.keepsUntilWaited), ...((await log?.events(crew.events())) ?? [])]
   } catch (error) {
     stopped = await stoppedBy(error, struck, place?.url)
     // From here on nothing goes wrong any more; nor was anything asked since.
     crew?.healed()
   } finally {
-    events.push({ kind: 'end', process: 'trial', at: machineNow() }, ...(crew?.events() ?? []))
+    events = [...events, { kind: 'end', process: 'trial', at: machineNow() }, ...(crew?.events() ?? [])]
     await crew?.end()
     log?.end()
     await place?.end()
   }
   return {
-    events: events.sort((a, b) => a.at - b.at),
+    events: events.toSorted((a, b) => a.at - b.at),
     guarded: crew?.registers.guarded ?? new Set(),
     strikes: struck,
     lostUpdates: crew?.registers.lostUpdates ?? 0,

@@ -5,8 +5,6 @@ export interface FakeClock extends FileClock {
   advance(ms: number): void
   /** Set the wall clock: forward, or back if negative. */
   jumpWall(ms: number): void
-  /** What a store that begins now draws. */
-  micros: number
   /** The machine starts anew after `offMs` by the wall clock. */
   reboot(offMs?: number): void
   /** The same machine, seen from another time namespace. */
@@ -27,10 +25,6 @@ export function fakeClock(): FakeClock {
     get identity() {
       return identity('one')
     },
-    micros: 0,
-    someMicros() {
-      return this.micros
-    },
     advance(ms) {
       monotonicMs += ms
       wallMs += ms
@@ -49,7 +43,6 @@ export function fakeClock(): FakeClock {
         get identity() {
           return identity(namespace)
         },
-        someMicros: () => 0,
       }
     },
   }
