@@ -74,8 +74,13 @@ export interface Outcome {
 
 /** Where a lease has to end by itself, it is short. */
 const TTL_S = 2
+/** The exit code of one whose coordinator did not answer. */
+const UNAVAILABLE = 69
 /** The fault is over, and it did not end the first one: whoever holds after so long holds rightly, and is killed. */
 const PATIENCE_MS = 6000
+
+/** The fault of another trial kept the first one from holding. */
+class NotBegun extends Error {}
 
 export async function trial(blow: Blow, tree: string, arena: Arena = fileArena): Promise<Outcome> {
   const dir = mkdtempSync(join(tmpdir(), 'holdfast-trial-'))
@@ -91,10 +96,20 @@ export async function trial(blow: Blow, tree: string, arena: Arena = fileArena):
   }
   const look = LOOK.replace('MARK', mark)
   let second: ChildProcess | undefined
-  const startSecond = (): void => void (second = wrapper(dir, lane.second, look, {}))
+  const startSecond = (): void => {
+    second = wrapper(dir, lane.second, look, {})
+    // The coordinator stood still for another trial.
+    second.once('exit', (code) => code === UNAVAILABLE && startSecond())
+  }
   const has = (file: string): boolean => existsSync(join(dir, file))
   const settled = async (afterMs: number): Promise<void> => {
-    await until(() => has('up'), 'all of the tree')
+    const isOver = (): boolean => (first.exitCode ?? first.signalCode) !== null
+    await until(() => has('up') || isOver(), 'all of the tree')
+    if (!has('up')) {
+      await lane.leave()
+      rmSync(dir, { recursive: true, force: true })
+      throw new NotBegun()
+    }
     startSecond()
     await queued(dir, lane)
     await sleep(afterMs)
@@ -268,8 +283,13 @@ async function trialsAt(name: string, arena: Arena, count: number): Promise<stri
   // How long the kernel takes to free memory says nothing about us.
   const quickTrees = trees.filter((tree) => !tree.includes('Buffer'))
   const violations: string[] = []
+  const begun = (blow: Blow, tree: string): Promise<Outcome> =>
+    trial(blow, tree, arena).catch((error: unknown) => {
+      if (error instanceof NotBegun) return begun(blow, tree)
+      throw error
+    })
   const judged = async (blow: Blow, tree: string): Promise<number> => {
-    const { survivors, tookMs } = await trial(blow, tree, arena)
+    const { survivors, tookMs } = await begun(blow, tree)
     if (survivors.length > 0) violations.push(`${JSON.stringify(blow)}, ${tree}: ${survivors.join(' ')}`)
     return tookMs
   }
