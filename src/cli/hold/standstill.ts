@@ -13,7 +13,7 @@ import { ElapsedClock } from '../../elapsed.ts'
 import { machineClocks } from './countdown.ts'
 
 const TICK_MS = 100
-/** Later than most machines are with a timer, and earlier than the margin of any ttl above 2.5 s is used up. */
+/** Later than most machines are with a timer; with the tick itself no later than the margin of a ttl of 3.5 s, and all longer ones. */
 const LATE_MS = 250
 /** To find and end a tree takes tens of milliseconds, and on a machine with much to make up for several times that. */
 const SETTLE_MS = 1000
