@@ -39,7 +39,7 @@ export interface Identity {
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 const TOKEN_BYTES = 16
-const pool = Buffer.allocUnsafe(TOKEN_BYTES * 128)
+const pool = Buffer.allocUnsafe(TOKEN_BYTES * 1024)
 let used = pool.length
 
 export const realRuntime: Runtime = {

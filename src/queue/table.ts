@@ -89,6 +89,10 @@ export class Table {
   }
 
   join(entry: Entry, now: Moment, owner?: string): Standing {
+    // Without room, nobody could ever be served behind this entry; the core refuses such a weight with a better message.
+    if (entry.weight > entry.capacity) {
+      return { state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity: entry.capacity }
+    }
     const queue = this.#pruned(entry.name, now.monotonicMs)
     const known = this.#seatOf(entry)
     if (known && queue) return standing(queue, known, now.monotonicMs)
@@ -97,10 +101,6 @@ export class Table {
       if (!entry.wait) return refused('held', queue, now.monotonicMs)
       const waiters = queue.seats.length - queue.holders
       if (waiters >= (entry.waitersMax ?? Infinity)) return refused('full', queue, now.monotonicMs)
-    }
-    // Without room, nobody could ever be served behind this entry; the core refuses such a weight with a better message.
-    if (entry.weight > entry.capacity) {
-      return { state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity: entry.capacity }
     }
     const home = queue ?? this.#open(entry.name, entry.capacity)
     const seat = this.#sit(home, entry, now, owner)

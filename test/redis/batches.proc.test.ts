@@ -24,19 +24,23 @@ interface Who {
   readonly n: number
 }
 
-/** Joins travel together with what changes infos, and all else together. */
+/** Joins travel together with what changes infos, and all else together; but renewals of many travel by themselves. */
 type Join =
   | (Who & { readonly verb: 'join'; readonly terms: number })
   | (Who & { readonly verb: 'describe'; readonly info: string })
+interface Many {
+  readonly verb: 'renewAll'
+  readonly of: readonly Who[]
+  readonly ttlMs: number
+}
 type Other =
-  | { readonly verb: 'renewAll'; readonly of: readonly Who[]; readonly ttlMs: number }
   | (Who & { readonly verb: 'renew'; readonly ttlMs: number })
   | (Who & { readonly verb: 'leave'; readonly lingerMs: number })
   | (Who & { readonly verb: 'lighten'; readonly weight: number })
   | (Who & { readonly verb: 'evict' })
 
 type Step =
-  | { readonly request: readonly (Join | Other)[] }
+  | { readonly request: readonly (Join | Other | Many)[] }
   | { readonly follow: number }
   | { readonly passMs: number }
   | 'look'
@@ -70,20 +74,17 @@ const join: fc.Arbitrary<Join> = fc.oneof(
 const other: fc.Arbitrary<Other> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('renew' as const), ...who, ttlMs: ms }) },
   {
-    weight: 2,
-    arbitrary: fc.record({
-      verb: fc.constant('renewAll' as const),
-      of: fc.array(fc.record(who), { maxLength: 8 }),
-      ttlMs: ms,
-    }),
-  },
-  {
     weight: 5,
     arbitrary: fc.record({ verb: fc.constant('leave' as const), ...who, lingerMs: fc.constantFrom(0, 0, 0, 80, 400) }),
   },
   { weight: 1, arbitrary: fc.record({ verb: fc.constant('lighten' as const), ...who, weight: fc.constantFrom(1, 2) }) },
   { weight: 1, arbitrary: fc.record({ verb: fc.constant('evict' as const), ...who }) },
 )
+const many: fc.Arbitrary<Many> = fc.record({
+  verb: fc.constant('renewAll' as const),
+  of: fc.array(fc.record(who), { maxLength: 8 }),
+  ttlMs: ms,
+})
 /** What was found at random, and is rare: in one request, one comes to hold, lingers, and is evicted. It is told nothing. */
 const whole: Terms = { weight: WHOLE, capacity: WHOLE, ttlMs: 1000, waitTtlMs: 1000, wait: true }
 const heldAndGone: [Terms[], Step[]] = [
@@ -106,6 +107,7 @@ const several = { minLength: 2, maxLength: 8 }
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ request: fc.array(join, several) }) },
   { weight: 5, arbitrary: fc.record({ request: fc.array(other, several) }) },
+  { weight: 2, arbitrary: fc.record({ request: fc.tuple(many) }) },
   { weight: 1, arbitrary: fc.record({ follow: name }) },
   { weight: 4, arbitrary: fc.record({ passMs }) },
   { weight: 1, arbitrary: fc.constant('look' as const) },
@@ -198,7 +200,7 @@ class Pair {
     await this.#compareNews(new Set())
   }
 
-  #ask(each: Join | Other): Promise<unknown> {
+  #ask(each: Join | Other | Many): Promise<unknown> {
     switch (each.verb) {
       case 'join':
         return this.#backend.join(this.#entry(each, each.terms))
@@ -220,7 +222,7 @@ class Pair {
     }
   }
 
-  #expect(each: Join | Other): unknown {
+  #expect(each: Join | Other | Many): unknown {
     if (each.verb === 'renewAll')
       return each.of.map((one) => this.#expect({ ...one, verb: 'renew', ttlMs: each.ttlMs }))
     const table = this.#table(this.#name(each.name))
@@ -249,7 +251,7 @@ class Pair {
     table.changed.clear()
   }
 
-  #isAbout(each: Join | Other, name: string): boolean {
+  #isAbout(each: Join | Other | Many, name: string): boolean {
     return each.verb === 'renewAll'
       ? each.of.some((one) => this.#name(one.name) === name)
       : this.#name(each.name) === name

@@ -92,7 +92,7 @@ test('no error shows a password', () => {
 test('a name is in its hash tag whatever characters it has, and is found again', () => {
   const naming = new Naming('holdfast')
   for (const name of ['lock:a', 'lock:{a}', 'lock:100%', 'lock:%7b', 'lock:}{%25']) {
-    const [head, ...others] = naming.keys(name)
+    const [head, ...others] = naming.of(name).keys
     const tag = /\{(.*?)\}/.exec(head)![1]
     for (const key of others) expect(/\{(.*?)\}/.exec(key)![1]).toBe(tag)
     expect(naming.nameOf(head)).toBe(name)

@@ -11,16 +11,15 @@ import type { Event } from '../../src/verify/history.ts'
 import { MemoryRecorder } from '../../src/verify/history.ts'
 import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
 import { labelOf } from '../../test/simulation/diary.ts'
+import type { Terms } from '../../test/simulation/redis/words.ts'
+import { rowsOf, termsOf } from '../../test/simulation/redis/words.ts'
 import type { Ear } from './ear.ts'
 import { Ears } from './ear.ts'
 import { userNameOf } from './names.ts'
 import type { Told } from './told.ts'
 import { fenceTold, toldOf } from './told.ts'
 
-const KEYS_A_NAME = 4
 const NAMING = new Naming('holdfast-redlock')
-const PLACE_OF_TTL = 2
-const PLACE_OF_INFO = 8
 
 /** What a node was asked in one verb, and when. Times are of the history; what the node drew is of its own clock. */
 interface Call {
@@ -31,7 +30,7 @@ interface Call {
   readonly id: string
   /** The fence that it is told, or the time that something is to last, in microseconds; 0 where there is neither. */
   readonly number: number
-  readonly terms: readonly (string | number)[]
+  readonly terms: Terms | undefined
   /** A ticket that it drew meanwhile was between these. */
   readonly drawn: readonly [least: number, most: number]
 }
@@ -81,19 +80,19 @@ export class QuorumLog implements CoordinatorLog {
 function callsOf({ carried, offsetMs }: Ear, node: number): Call[] {
   return carried.flatMap(({ given, calledAt, readBy }) => {
     const { keys, args } = given()
-    const list = JSON.parse(args[0]!) as readonly (readonly [string, number, ...(string | number)[]])[]
+    const rows = rowsOf(args)
     const about = {
       at: readBy / 1000 + offsetMs,
       node,
       // Those who came in by one call have drawn one after the other.
-      drawn: [calledAt, readBy + list.length] as const,
+      drawn: [calledAt, readBy + rows.length] as const,
     }
-    return list.flatMap(([verb, number, id, first = 0, place, last = 0]) => {
-      const name = NAMING.nameOf(keys[KEYS_A_NAME * (number - 1)]!)
+    return rows.flatMap((row) => {
+      const { verb, subject, x } = row
+      const name = NAMING.nameOf(keys[row.place - 1]!)
       if (name === undefined) return []
-      const joins = verb === 'join' || verb === 'seed'
-      const terms = joins ? (JSON.parse(args[Number(place) - 1]!) as (string | number)[]) : []
-      return { ...about, verb, name, id: String(id), number: Number(joins ? last : first), terms }
+      const number = verb === 'join' ? 0 : Number(x)
+      return { ...about, verb, name, id: String(subject), number, terms: termsOf(args, row) }
     })
   })
 }
@@ -130,10 +129,10 @@ class Count {
     const entries = this.#entries.get(name) ?? []
     this.#entries.set(name, entries)
     const entry = entries[node] && entries[node].ends > at ? entries[node] : undefined
-    if (verb === 'join' || verb === 'seed') {
+    if (terms) {
       if (entry) return
-      this.#infos.set(id, String(terms[PLACE_OF_INFO]))
-      const ends = at + Number(terms[PLACE_OF_TTL]) / 1000
+      this.#infos.set(id, terms.info)
+      const ends = at + terms.ttl / 1000
       entries[node] = { id, drawn, fence: verb === 'seed' ? number : undefined, ends }
     } else if (entry?.id === id) {
       if (verb === 'confirm') entry.fence = number

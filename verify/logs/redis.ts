@@ -56,7 +56,7 @@ export class RedisLog implements CoordinatorLog {
       at = now + offsetMs
       queues.run(calls, now, ({ name }, said) => {
         diary.look(userNameOf(name), lookAt(queues.view(name, now), at, 1))
-        diary.answered(userNameOf(name), said)
+        if (said !== 'crowded') diary.answered(userNameOf(name), said)
       })
     }
     return recorder.events

@@ -55,6 +55,8 @@ export interface SubscriberEvents {
 export interface Client {
   /** Whether keys of different names may lie on different nodes. */
   readonly cluster: boolean
+  /** What it is given is written when the turn of the event loop is over, and not at once. */
+  readonly writesLater?: true
   /** @param sent called whenever it has been sent: once, or once more if the server does not know the script */
   script(script: Script, keys: readonly string[], args: readonly string[], sent?: () => void): Promise<unknown>
   /** A command without a key: to every primary of a cluster. One answer each. */
@@ -244,6 +246,7 @@ interface NodeRedisConnection extends NodeRedisLike {
 
 class NodeRedis implements Client {
   readonly cluster: boolean
+  readonly writesLater = true
   readonly #client: NodeRedisConnection
   /** Of a connection of our own. */
   readonly #losses: Losses | undefined

@@ -77,7 +77,8 @@ local function load(first, raw)
   local mode, last, followed, expires, rest = get('>${HEAD}', raw, 2)
   q.last, q.followed = last, followed
   if mode == ${ALONE} then
-    local ends, delay, id, capacity, weight, ttl, waitTtl, joined, tag, inbox, info = get('>${FRONT}${BACK}', raw, rest)
+    local ends, delay, id, joined, ttl, tag, others = get('>${FRONT}${BACK}', raw, rest)
+    local weight, capacity, waitTtl, _, _, inbox, info = unpack(cjson.decode(others))
     q.capacity, q.count, q.holders, q.weight, q.dirty = capacity, 1, 1, weight, true
     call('DEL', q.order, q.ends, q.seats)
     insert(q, { id = id, ends = ends, fence = last, weight = weight, ttl = ttl, waitTtl = waitTtl, delay = delay,
@@ -183,10 +184,18 @@ local function refused(q, reason)
   return { 'refused', reason, firstEnd(q) - now, q.capacity, at(q, 0).info }
 end
 
-local function join(q, id, tag, terms)
+local decoded = {}
+
+-- What stands in ARGV from there on: ttl, lock delay, and all else.
+local function termsAt(place)
+  decoded[place] = decoded[place] or cjson.decode(ARGV[place + 2])
+  return ARGV[place] + 0, ARGV[place + 1] + 0, unpack(decoded[place])
+end
+
+local function join(q, id, tag, place)
   local known = find(q, id)
   if known then return standing(q, known) end
-  local weight, capacity, ttl, waitTtl, patient, waitersMax, delay, inbox, info = unpack(terms)
+  local ttl, delay, weight, capacity, waitTtl, patient, waitersMax, inbox, info = termsAt(place)
   if q.count > 0 then
     if q.capacity ~= capacity then return refused(q, 'capacity') end
     if q.holders < q.count or q.weight + weight > q.capacity then
@@ -194,7 +203,6 @@ local function join(q, id, tag, terms)
       if waitersMax >= 0 and q.count - q.holders >= waitersMax then return refused(q, 'full') end
     end
   end
-  if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
   q.capacity = capacity
   q.last = memory and memory.mint(q.last) or math.max(q.last + 1, now)
   local fits = q.holders == q.count and q.weight + weight <= q.capacity
@@ -213,14 +221,13 @@ local function join(q, id, tag, terms)
 end
 
 -- Of the entry with an owner token; what it is asked comes as numbers.
-local function entryVerb(q, verb, seat, asked)
+local function entryVerb(q, verb, seat, x, y)
   if verb == 'renew' then
-    local ttl = asked[4]
-    local ends = now + (seat.held > 0 and ttl or math.min(ttl, seat.waitTtl))
+    local ends = now + (seat.held > 0 and x or math.min(x, seat.waitTtl))
     if ends > endsAt(q, seat) then writeEnd(q, seat, ends) end
     return standing(q, seat)
   elseif verb == 'confirm' then
-    local fence, drawn = asked[4], asked[5]
+    local fence, drawn = x, y
     if q.count > 1 or (seat.fence ~= drawn and seat.fence ~= fence) then return { 'lost' } end
     seat.fence = fence
     q.last, q.dirty = fence, true
@@ -228,9 +235,8 @@ local function entryVerb(q, verb, seat, asked)
     write(q, seat)
     return standing(q, seat)
   elseif verb == 'leave' then
-    local lingering = asked[4]
-    if lingering > 0 and seat.held > 0 then
-      linger(q, seat, now + lingering)
+    if x > 0 and seat.held > 0 then
+      linger(q, seat, now + x)
       -- The first waiter sleeps until the end that it was told, and that has come closer.
       if q.holders < q.count then wake(at(q, q.holders), false) end
     else
@@ -239,17 +245,16 @@ local function entryVerb(q, verb, seat, asked)
     end
     return 1
   elseif verb == 'lighten' then
-    local weight = asked[4]
-    if seat.held > 0 and weight < seat.weight then
-      q.weight = q.weight - seat.weight + weight
+    if seat.held > 0 and x < seat.weight then
+      q.weight = q.weight - seat.weight + x
       q.dirty = true
-      seat.weight = weight
+      seat.weight = x
       write(q, seat)
       grant(q)
     end
     return standing(q, seat)
   elseif verb == 'describe' then
-    seat.info = asked[4]
+    seat.info = x
     write(q, seat)
     if seat.held > 0 then q.changed = true end
     return 1
@@ -274,10 +279,9 @@ local function look(q)
   return { q.capacity, q.holders, entries }
 end
 
-local function carryOut(q, asked)
+local function carryOut(q, verb, subject, x, y)
   prune(q)
-  local verb, subject = asked[1], asked[3]
-  if verb == 'join' then return join(q, subject, asked[4], asked.terms) end
+  if verb == 'join' then return join(q, subject, x, y) end
   if verb == 'look' then return look(q) end
   if verb == 'evict' then return evict(q, subject) end
   if verb == 'follow' then
@@ -287,7 +291,7 @@ local function carryOut(q, asked)
     return 1
   end
   local seat = find(q, subject)
-  if seat then return entryVerb(q, verb, seat, asked) end
+  if seat then return entryVerb(q, verb, seat, x, y) end
   return (verb == 'leave' or verb == 'describe') and 0 or { 'lost' }
 end
 

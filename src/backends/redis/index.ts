@@ -18,7 +18,7 @@ import { redisError } from './errors.ts'
 import { Inbox } from './inbox.ts'
 import { Naming } from './keys.ts'
 import type { Words } from './lane.ts'
-import { Lane } from './lane.ts'
+import { Lane, Turn } from './lane.ts'
 import type { Terms } from './terms.ts'
 import { LastTerms } from './terms.ts'
 import QUEUE from './script.ts'
@@ -138,8 +138,9 @@ export class RedisBackend implements Node {
       key: this.#naming.memory,
       settings: JSON.stringify([micros(node.longestMs), node.durable ? 1 : 0]),
     }
-    this.#joins = new Lane(client, scripts.joins, this.#naming, memory)
-    this.#others = new Lane(client, scripts.others, this.#naming, memory)
+    const turn = new Turn()
+    this.#joins = new Lane(client, scripts.joins, this.#naming, { turn, memory })
+    this.#others = new Lane(client, scripts.others, this.#naming, { turn, memory })
     this.#replicas = replicas
     // One connection each: a join that hangs holds up no renewal. Releases and all else stay on the client as it is.
     const replicated = (): Replicated => new Replicated(client, replicas, replicaTimeoutMs)
@@ -149,6 +150,10 @@ export class RedisBackend implements Node {
   }
 
   join(entry: Entry): Promise<Standing> {
+    const { weight, capacity } = entry
+    // Without room, nobody could ever be served behind it.
+    if (weight > capacity)
+      return Promise.resolve({ state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity })
     const tag = this.#inbox.tagOf(entry.id)
     const terms = this.#terms.of(entry, tag === undefined ? '' : this.#inbox.channel)
     const answer = this.#ask(this.#grants, entry.name, 'join', [entry.id, tag ?? ''], terms)
@@ -156,8 +161,8 @@ export class RedisBackend implements Node {
   }
 
   async seed(entry: Entry, fence: bigint): Promise<Standing> {
-    const words = [entry.id, '', Number(fence)]
-    const answer = await this.#ask(this.#joins, entry.name, 'seed', words, this.#terms.of(entry, ''))
+    const terms = this.#terms.of(entry, '')
+    const answer = await this.#ask(this.#joins, entry.name, 'seed', [entry.id, Number(fence)], terms)
     return standing(answer, entry.ttlMs) as Standing
   }
 
@@ -179,9 +184,7 @@ export class RedisBackend implements Node {
 
   async renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
     if (this.#closed) throw closed()
-    const ttl = micros(ttlMs)
-    const questions = claims.map(({ name, id }) => ({ name, words: [id, ttl] }))
-    const answers = await this.#renewals.askAll('renew', questions)
+    const answers = await this.#renewals.renewAll(claims, micros(ttlMs))
     return answers.map((answer) => standing(answer, ttlMs) as Renewal)
   }
 

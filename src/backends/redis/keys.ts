@@ -5,12 +5,19 @@ import { BackendError } from '../../backend.ts'
 /** head, order, ends, seats: see `script.ts`. */
 export type Keys = readonly [head: string, order: string, ends: string, seats: string]
 
+/** What is known of a name, for as long as it is remembered. */
+export interface Known {
+  readonly keys: Keys
+  /** It was seen with more than one entry. */
+  crowded: boolean
+}
+
 /** Whoever locks a name is likely to lock it again, or to renew it: 10,000 leases that are renewed by themselves cost a sixth less. */
 const REMEMBERED_MAX = 20_000
 
 export class Naming {
   readonly #prefix: string
-  readonly #known = new Map<string, Keys>()
+  readonly #known = new Map<string, Known>()
 
   /** @throws BackendError `MISCONFIGURED`: a brace in the prefix would be taken for the hash tag */
   constructor(prefix: string) {
@@ -19,14 +26,14 @@ export class Naming {
     this.#prefix = prefix
   }
 
-  keys(name: string): Keys {
+  of(name: string): Known {
     const known = this.#known.get(name)
     if (known) return known
     const head = `${this.#prefix}:{${escape(name)}}`
-    const keys: Keys = [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+    const fresh: Known = { keys: [head, `${head}:order`, `${head}:ends`, `${head}:seats`], crowded: false }
     if (this.#known.size === REMEMBERED_MAX) this.#known.clear()
-    this.#known.set(name, keys)
-    return keys
+    this.#known.set(name, fresh)
+    return fresh
   }
 
   /** Of a pattern that finds the heads of all names that start with `prefix`, and some keys that are none. */
@@ -48,7 +55,7 @@ export class Naming {
 
   /** Told there: that the holders of a name are others, or their info. A channel with the name of the head. */
   changes(name: string): string {
-    return this.keys(name)[0]
+    return this.of(name).keys[0]
   }
 
   /** Told there: what concerns the entries of one process. */

@@ -7,8 +7,7 @@ const MEMORY_FORMAT = 1
 export const MEMORY: string = String.raw`
 -- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
 -- when the server is another run of itself and nobody vouches that it keeps all it has answered.
-local memory
-if #KEYS % 4 == 1 then
+if string.sub(KEYS[#KEYS], -7) == ':memory' then
   local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
   local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
   memory = { key = KEYS[#KEYS], top = 0, longest = longest }
@@ -36,25 +35,22 @@ if #KEYS % 4 == 1 then
   end
 
   -- What the node has to say before its queues are asked.
-  function memory.answer(asked)
-    local verb = asked[1]
+  function memory.answer(verb, subject, number)
     local incarnation = string.format('%s:%.0f', memory.run, memory.since)
-    memory.given = nil
+    memory.given = verb == 'seed' and number
     if verb == 'recall' then
       return { incarnation, memory.top, memory.quarantine or -1 }
     elseif verb == 'admit' then
-      if asked[3] ~= incarnation or (memory.quarantine and memory.quarantine > 0) then return 0 end
-      raise(asked[4])
+      if subject ~= incarnation or (memory.quarantine and memory.quarantine > 0) then return 0 end
+      raise(number)
       memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
       return 1
-    elseif verb == 'seed' then
-      asked[1], memory.given = 'join', asked[6]
     elseif memory.quarantine and verb == 'join' then
       return { 'refused', 'quarantine', memory.quarantine, 0, '' }
     elseif memory.quarantine and verb == 'confirm' then
       return { 'lost' }
     elseif verb == 'confirm' then
-      raise(asked[4])
+      raise(number)
     end
   end
 

@@ -15,7 +15,8 @@
  * or twice that, and until then a clock that is set back cannot make a fence go back.
  *
  * Making a function or a table costs the server as much as a command, so what only a crowd or a batch needs is made when
- * there is one. Writing into a string costs a third of what a new one with an expiry costs, so a head is written into
+ * there is one, and what a batch asks for is one flat list. What only a crowd has to know of the terms of an entry stays text
+ * until there is one. Writing into a string costs a third of what a new one with an expiry costs, so a head is written into
  * where its key lasts long enough, and is given SPARE more than it needs whenever it does not.
  */
 import { CROWDS } from './crowd.ts'
@@ -37,20 +38,21 @@ import {
 import { MEMORY } from './memory.ts'
 
 const QUEUE: string = String.raw`
--- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with its
--- name's number, which is 1, and its arguments; or many, as a list in JSON, and then the terms of joins, each a list in
--- JSON, to which they refer by their places in ARGV.
+-- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with whom it is
+-- about and its arguments; or many, as a list in JSON, five places a verb: its word, where the keys of its name begin, whom it is
+-- about, and two arguments. The terms of a join stand in three places of ARGV, after the list, and the join says where.
+-- Or, with the heads alone in KEYS, the word renewEach, a ttl, and a list in JSON of an owner token for each: where there is more
+-- to look at than the head, nothing is done.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local call, put, get = redis.call, struct.pack, struct.unpack
+local memory
 
-${MEMORY}
 -- A verb about a queue with one entry at most. Without an answer, it takes more than that; then with the head as it is.
--- What it is asked may come as numbers, or as text. A join's terms stand in a list, behind a place.
-local function alone(head, asked, terms, at)
-  local verb = asked[1]
-  local raw = call('GET', head)
+-- What it is asked may come as numbers, or as text.
+local function alone(head, raw, verb, subject, x, y)
+  raw = raw or call('GET', head)
   local mode, last, followed, expires = ${FREE}, 0, 0, 0
   local ends, delay, id, rest
   if raw then
@@ -65,26 +67,25 @@ local function alone(head, asked, terms, at)
       end
     end
   end
-  local mine = mode == ${ALONE} and id == asked[3]
+  local mine = mode == ${ALONE} and id == subject
   if verb == 'join' then
     if mine then return { 'held', last, ends - now } end
     if mode == ${ALONE} then
       -- A try that finds no room changes nothing.
-      local capacity, weight, _, _, _, _, _, info = get('>${BACK}', raw, rest)
-      if terms[at + 5] + 0 == 0 and terms[at + 2] + 0 == capacity and weight + terms[at + 1] > capacity then
-        return { 'refused', 'held', ends + delay - now, capacity, info }
+      local _, _, _, others = get('>${BACK}', raw, rest)
+      local theirs, ours = cjson.decode(others), cjson.decode(ARGV[y + 2])
+      if ours[4] == 0 and theirs[2] == ours[2] and theirs[1] + ours[1] > ours[2] then
+        return { 'refused', 'held', ends + delay - now, theirs[2], theirs[7] }
       end
       return nil, raw
     end
-    local weight, capacity, ttl = terms[at + 1] + 0, terms[at + 2] + 0, terms[at + 3] + 0
-    if weight > capacity then return { 'refused', 'capacity', -1, capacity, '' } end
-    last, ends, delay = memory and memory.mint(last) or math.max(last + 1, now), now + ttl, terms[at + 7] + 0
+    local ttl, others = ARGV[y] + 0, ARGV[y + 2]
+    last, ends, delay = memory and memory.mint(last) or math.max(last + 1, now), now + ttl, ARGV[y + 1] + 0
     local lasting = math.max(ends + delay + ${SLACK}, followed)
     local stays = lasting <= expires
     if not stays then expires = lasting + ${SPARE} end
-    local id, tag, inbox, info = asked[3], asked[4], terms[at + 8], terms[at + 9]
-    local text = put('>B${HEAD}${FRONT}${BACK}', ${FORMAT}, ${ALONE}, last, followed, expires, ends, delay, #id, id,
-      capacity, weight, ttl, terms[at + 4] + 0, now, #tag, tag, #inbox, inbox, #info, info)
+    local text = put('>B${HEAD}${FRONT}${BACK}', ${FORMAT}, ${ALONE}, last, followed, expires, ends, delay, #subject, subject,
+      now, ttl, #x, x, #others, others)
     if stays then
       call('SETRANGE', head, '0', text)
     else
@@ -94,7 +95,7 @@ local function alone(head, asked, terms, at)
     return last
   elseif verb == 'renew' then
     if not mine then return { 'lost' } end
-    local later = now + asked[4]
+    local later = now + x
     -- A request that was sent earlier can land later, so a lease is never made shorter.
     if later < ends then return { 'held', last, ends - now } end
     local lasting = later + delay + ${SLACK}
@@ -107,12 +108,12 @@ local function alone(head, asked, terms, at)
     end
     return last
   elseif verb == 'confirm' then
-    if not mine or (last ~= asked[5] and last ~= asked[4]) then return { 'lost' } end
-    call('SETRANGE', head, '${LAST_AT}', put('>d', asked[4]))
-    return { 'held', asked[4], ends - now }
+    if not mine or (last ~= y and last ~= x) then return { 'lost' } end
+    call('SETRANGE', head, '${LAST_AT}', put('>d', x))
+    return { 'held', x, ends - now }
   elseif verb == 'leave' then
     if not mine then return 0 end
-    if asked[4] + 0 > 0 then return nil, raw end
+    if x + 0 > 0 then return nil, raw end
     local lasting = math.max(math.max(now, last) + ${SLACK}, followed)
     if lasting <= expires and expires - lasting <= ${SLACK} then
       -- The key lasts long enough as it is, and not for much longer: one byte is enough, the mode.
@@ -124,92 +125,100 @@ local function alone(head, asked, terms, at)
     return 1
   elseif verb == 'look' then
     if mode == ${FREE} then return { 0, 0, {} } end
-    local capacity, weight, _, _, joined, _, _, info = get('>${BACK}', raw, rest)
+    local joined, _, _, others = get('>${BACK}', raw, rest)
+    local weight, capacity, _, _, _, _, info = unpack(cjson.decode(others))
     return { capacity, 1, { { last, weight, now - joined, now - joined, ends + delay - now, 0, info } } }
   end
   return nil, raw
 end
 
-local single = string.byte(ARGV[1]) ~= 91
-local answer, head
+local single = string.byte(ARGV[1]) ~= 91 and ARGV[1] ~= 'renewEach'
+local answer, raw
 if single then
-  answer, head = alone(KEYS[1], ARGV, ARGV, 4)
+  answer, raw = alone(KEYS[1], nil, ARGV[1], ARGV[2], ARGV[3], 4)
   if answer then return answer end
 end
 
 ${CROWDS}
-local allAsked
+if single then
+  local verb, x = ARGV[1], ARGV[3]
+  if verb ~= 'join' and verb ~= 'describe' then x = tonumber(x) end
+  local load, save, carryOut = makeCrowd()
+  local q = load(1, raw)
+  answer = carryOut(q, verb, ARGV[2], x, 4)
+  save(q)
+  return answer
+end
+
+local asked
+if ARGV[1] == 'renewEach' then
+  local ttl, ids = tonumber(ARGV[2]), cjson.decode(ARGV[3])
+  asked = {}
+  for place, id in ipairs(ids) do
+    local at = place * 5
+    asked[at - 4], asked[at - 3], asked[at - 2], asked[at - 1], asked[at] = 'renew', place, id, ttl, 0
+  end
+else
+  asked = cjson.decode(ARGV[1])
+end
+-- What lies in the heads at first, in one command; whoever looks at one takes it from here.
+local heads, raws = {}, {}
+for at = 2, #asked, 5 do heads[#heads + 1] = KEYS[asked[at]] end
+for place, raw in ipairs(call('MGET', unpack(heads))) do raws[heads[place]] = raw end
+${MEMORY}
 local queues, broken, answers = {}, {}, {}
 local load, save, carryOutInCrowd
-if single then
-  local asked = { ARGV[1], 1, ARGV[3], ARGV[4], ARGV[5] }
-  if asked[1] == 'join' then
-    asked.terms = { unpack(ARGV, 5) }
-    for place = 1, 7 do asked.terms[place] = tonumber(asked.terms[place]) end
-  elseif asked[1] ~= 'describe' then
-    asked[4], asked[5] = tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local function carryOut(head, first, verb, subject, x, y)
+  if memory then
+    local answer = memory.answer(verb, subject, x)
+    if answer then return answer end
+    if verb == 'seed' then verb, x = 'join', '' end
   end
-  allAsked = { asked }
-  load, save, carryOutInCrowd = makeCrowd()
-  queues[1] = load(1, head)
-else
-  allAsked = cjson.decode(ARGV[1])
-  local terms = {}
-  for _, asked in ipairs(allAsked) do
-    local verb, place = asked[1], asked[5]
-    if verb == 'join' or verb == 'seed' then
-      terms[place] = terms[place] or cjson.decode(ARGV[place])
-      asked.terms = terms[place]
+  if not queues[head] then
+    local raw = raws[head]
+    raws[head] = nil
+    local answer
+    answer, raw = alone(head, raw, verb, subject, x, y)
+    if answer then return answer end
+    if KEYS[first + 1] ~= head .. ':order' then return { 'crowded' } end
+    if not load then load, save, carryOutInCrowd = makeCrowd() end
+    queues[head] = load(first, raw)
+  end
+  return carryOutInCrowd(queues[head], verb, subject, x, y)
+end
+
+local place = 0
+
+local function carryOutAll()
+  while place < #heads do
+    place = place + 1
+    local head, at = heads[place], place * 5
+    if not broken[head] then
+      answers[place] = carryOut(head, asked[at - 3], asked[at - 4], asked[at - 2], asked[at - 1], asked[at])
     end
   end
 end
 
-local function carryOut(asked)
-  local name = asked[2]
-  local answer, raw
-  if memory then answer = memory.answer(asked) end
-  if answer then return answer end
-  if not queues[name] then
-    local first = name * 4 - 3
-    answer, raw = alone(KEYS[first], asked, asked.terms, 0)
-    if answer then return answer end
-    if not load then load, save, carryOutInCrowd = makeCrowd() end
-    queues[name] = load(first, raw)
-  end
-  return carryOutInCrowd(queues[name], asked)
+local function breakName(head, reason)
+  broken[head] = type(reason) == 'table' and reason.err or tostring(reason)
+  queues[head] = nil
 end
 
-local place, count = 0, #allAsked
-
-local function carryOutAll()
-  while place < count do
-    place = place + 1
-    local asked = allAsked[place]
-    if not broken[asked[2]] then answers[place] = carryOut(asked) end
-  end
-end
-
-local function breakName(name, reason)
-  broken[name] = type(reason) == 'table' and reason.err or tostring(reason)
-  queues[name] = nil
-end
-
-while place < count do
+while place < #heads do
   local done, reason = pcall(carryOutAll)
-  if not done then breakName(allAsked[place][2], reason) end
+  if not done then breakName(heads[place], reason) end
 end
-for name, q in pairs(queues) do
+for head, q in pairs(queues) do
   local done, reason = pcall(save, q)
-  if not done then breakName(name, reason) end
+  if not done then breakName(head, reason) end
 end
 if memory then memory.save() end
 -- Where anything went wrong, nobody knows what became of any verb of that name.
-for name, reason in pairs(broken) do
-  for place, asked in ipairs(allAsked) do
-    if asked[2] == name then answers[place] = { 'error', reason } end
-  end
+for place, head in ipairs(heads) do
+  if broken[head] then answers[place] = { 'error', broken[head] } end
 end
-return single and answers[1] or answers
+return answers
 `
 
 export default QUEUE

@@ -1,28 +1,14 @@
 /**
  * The terms of an entry: what its join says that most other joins of the same process say, too.
  *
- * Within one request, terms that are one object are sent once. Alone, they are sent as they are.
+ * Within one request, terms that are one object are sent once. What a queue of one entry has to know stands apart; the rest the
+ * server keeps as it is.
  */
 import type { Entry } from '../../backend.ts'
 import { micros } from './answer.ts'
 
-/** weight, capacity, ttl, ttl of a waiter, 1 if it waits or 0, most waiters or -1, lock delay, inbox, info. */
-type Values = readonly [number, number, number, number, 0 | 1, number, number, string, string]
-
-export class Terms {
-  readonly words: readonly string[]
-  readonly #values: Values
-  #json: string | undefined
-
-  constructor(values: Values) {
-    this.#values = values
-    this.words = values.map(String)
-  }
-
-  get json(): string {
-    return (this.#json ??= JSON.stringify(this.#values))
-  }
-}
+/** ttl, lock delay, and a list in JSON: weight, capacity, ttl of a waiter, 1 if it waits or 0, most waiters or -1, inbox, info. */
+export type Terms = readonly [ttl: string, lockDelay: string, others: string]
 
 /** Whoever asks next is likely to ask on the same terms. */
 export class LastTerms {
@@ -33,8 +19,8 @@ export class LastTerms {
   of(entry: Entry, inbox: string): Terms {
     if (!this.#entry || inbox !== this.#inbox || !agree(entry, this.#entry)) {
       const { weight, capacity, ttlMs, waitTtlMs, wait, waitersMax = -1, lockDelayMs = 0, info = '' } = entry
-      const times = [micros(ttlMs), micros(waitTtlMs)] as const
-      this.#terms = new Terms([weight, capacity, ...times, wait ? 1 : 0, waitersMax, micros(lockDelayMs), inbox, info])
+      const others = [weight, capacity, micros(waitTtlMs), wait ? 1 : 0, waitersMax, inbox, info]
+      this.#terms = [String(micros(ttlMs)), String(micros(lockDelayMs)), JSON.stringify(others)]
       this.#entry = entry
       this.#inbox = inbox
     }

@@ -10,7 +10,7 @@ import type { Verb } from '../plan.ts'
 import type { Call, Message } from './queues.ts'
 import type { Server } from './server.ts'
 import type { Servers } from './servers.ts'
-import { callsOf, wordsOf } from './words.ts'
+import { callsOf, isList, wordsOf } from './words.ts'
 
 /** The pause before somebody who listens tries to connect again. */
 const AGAIN_MS = 20
@@ -31,7 +31,6 @@ export class Connection implements Client {
 
   script(_: Script, keys: readonly string[], args: readonly string[], sent?: () => void): Promise<unknown> {
     const calls = callsOf(keys, args)
-    const isList = args[0]!.startsWith('[')
     const server = this.#home()
     let written!: (position: Written) => void
     const putDown = new Promise<Written>((resolve) => (written = resolve))
@@ -39,7 +38,7 @@ export class Connection implements Client {
       const { said, position } = this.#servers.carryOut(server, calls)
       written({ server, position })
       const words = said.map(wordsOf)
-      return isList ? words : words[0]
+      return isList(args) ? words : words[0]
     })
     // What follows on this connection comes after it, or is lost with it.
     this.#written = Promise.race([putDown, answer.then(() => putDown)])

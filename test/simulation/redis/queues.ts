@@ -13,7 +13,8 @@ import type { Table } from '../../../src/queue/table.ts'
 export type Call = About &
   (
     | { readonly verb: 'join'; readonly entry: Entry; readonly address: Address }
-    | { readonly verb: 'renew'; readonly ttlMs: number }
+    /** Whether it comes with what a queue of more than one takes, or with the head alone. */
+    | { readonly verb: 'renew'; readonly ttlMs: number; readonly hasRoom: boolean }
     | { readonly verb: 'leave'; readonly lingerMs: number }
     | { readonly verb: 'lighten'; readonly weight: number }
     | { readonly verb: 'describe'; readonly info: string }
@@ -34,7 +35,7 @@ export interface Address {
 }
 
 /** The answer to one call, as the backend has it from the script, but for the words. */
-export type Said = Standing | Renewal | boolean
+export type Said = Standing | Renewal | boolean | 'crowded'
 
 /** Something that is published. */
 export interface Message {
@@ -50,7 +51,12 @@ interface Shelf {
   /** By owner token. */
   readonly addresses: Map<string, Address>
   followedUntil: number
+  /** More lies there than a head: since there was more than one entry, until there is none. */
+  crowded: boolean
 }
+
+/** What a head alone is enough for. */
+const BY_HEAD: ReadonlySet<Call['verb']> = new Set(['join', 'renew', 'leave'])
 
 export class Queues {
   readonly #table: typeof Table
@@ -81,16 +87,24 @@ export class Queues {
   }
 
   copy(): Queues {
-    const copyOf = ({ table, addresses, followedUntil }: Shelf): Shelf => {
-      return { table: this.#table.load(table.dump()), addresses: new Map(addresses), followedUntil }
+    const copyOf = ({ table, addresses, ...others }: Shelf): Shelf => {
+      return { table: this.#table.load(table.dump()), addresses: new Map(addresses), ...others }
     }
     return new Queues(this.#table, new Map([...this.#shelves].map(([name, shelf]) => [name, copyOf(shelf)])))
   }
 
   #carryOut(call: Call, now: Moment): Said {
+    const shelf = this.#shelf(call.name)
+    if (call.verb === 'renew' && !call.hasRoom && shelf.crowded) return 'crowded'
+    const said = this.#do(call, shelf, now)
+    const entries = shelf.table.queue(call.name)?.seats.length ?? 0
+    shelf.crowded = entries > 0 && (shelf.crowded || entries > 1 || !BY_HEAD.has(call.verb))
+    return said
+  }
+
+  #do(call: Call, shelf: Shelf, now: Moment): Said {
     const { name, id } = call
     const claim: Claim = { name, id }
-    const shelf = this.#shelf(name)
     const { table, addresses } = shelf
     switch (call.verb) {
       case 'join': {
@@ -137,7 +151,7 @@ export class Queues {
   #shelf(name: string): Shelf {
     let shelf = this.#shelves.get(name)
     if (!shelf) {
-      shelf = { table: new this.#table(), addresses: new Map(), followedUntil: 0 }
+      shelf = { table: new this.#table(), addresses: new Map(), followedUntil: 0, crowded: false }
       this.#shelves.set(name, shelf)
     }
     return shelf

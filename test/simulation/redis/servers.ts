@@ -350,7 +350,7 @@ export class Servers implements Site {
 
   #writeDown({ name }: Call, said: Said): void {
     this.#look(name)
-    this.#diary.answered(name, said)
+    if (said !== 'crowded') this.#diary.answered(name, said)
   }
 
   #look(name: string): void {
@@ -383,7 +383,7 @@ function baseOf(process: string): string {
 }
 
 function fenceOf(said: Said): bigint | undefined {
-  return typeof said !== 'boolean' && 'fence' in said ? said.fence : undefined
+  return typeof said === 'object' && 'fence' in said ? said.fence : undefined
 }
 
 function entriesOf(server: Server, name: string): Seen[] {

@@ -6,31 +6,75 @@ import type { Call, Said } from './queues.ts'
 /** Numbers may come as text. */
 type Word = string | number
 
-const KEYS_A_NAME = 4
 const NAMING = new Naming('holdfast')
+/** Of a verb in a list: its word, where the keys of its name begin, whom it is about, and two arguments. */
+const PLACES_A_VERB = 5
+/** Where the terms of a join begin that is alone. */
+const TERMS_OF_ONE = 4
 
 /** What a script is asked for: one verb as it is, or a list of them. Without those that only look. */
 export function callsOf(keys: readonly string[], args: readonly string[]): Call[] {
-  const nameAt = (number: Word): string => NAMING.nameOf(keys[KEYS_A_NAME * (Number(number) - 1)]!)!
-  const [first = '', ...rest] = args
-  if (first === 'look') return []
-  if (!first.startsWith('[')) return [callOf(first, nameAt(rest[0]!), rest.slice(1, 3), rest.slice(3))]
-  const list = JSON.parse(first) as readonly (readonly [string, number, ...Word[]])[]
-  const changing = list.filter(([verb]) => verb !== 'look')
-  return changing.map(([verb, number, ...words]) => {
-    if (verb !== 'join') return callOf(verb, nameAt(number), words, [])
-    const [id, tag, place] = words
-    return callOf(verb, nameAt(number), [id!, tag!], JSON.parse(args[Number(place) - 1]!) as Word[])
+  const rows = rowsOf(args).filter(({ verb }) => verb !== 'look')
+  return rows.map((row) => {
+    const head = keys[row.place - 1]!
+    return callOf(NAMING.nameOf(head)!, row, termsOf(args, row), keys[row.place] === `${head}:order`)
   })
 }
 
-function callOf(verb: string, name: string, [subject = '', word = '']: readonly Word[], terms: readonly Word[]): Call {
+/** One verb, as it stands in a list. */
+export interface Row {
+  readonly verb: string
+  /** Where in KEYS those of its name begin, from 1. */
+  readonly place: number
+  readonly subject: Word
+  readonly x: Word
+  readonly y: Word
+}
+
+export function rowsOf(args: readonly string[]): Row[] {
+  const words = listOf(args)
+  const rows: Row[] = []
+  for (let at = 0; at < words.length; at += PLACES_A_VERB) {
+    const [verb, place, subject, x, y] = words.slice(at, at + PLACES_A_VERB) as [string, number, Word, Word, Word]
+    rows.push({ verb, place, subject, x, y })
+  }
+  return rows
+}
+
+function listOf([first = '', second = '', third = '']: readonly string[]): readonly Word[] {
+  if (first.startsWith('[')) return JSON.parse(first) as Word[]
+  if (first !== 'renewEach') return [first, 1, second, third, TERMS_OF_ONE]
+  return (JSON.parse(third) as string[]).flatMap((id, index) => ['renew', index + 1, id, second, 0])
+}
+
+/** Whether what a script is asked for is answered by a list. */
+export function isList([first = '']: readonly string[]): boolean {
+  return first.startsWith('[') || first === 'renewEach'
+}
+
+/** What a join says, but for its token and tag. Times are microseconds. */
+export interface Terms {
+  readonly ttl: number
+  readonly delay: number
+  readonly others: readonly Word[]
+  readonly info: string
+}
+
+/** Of a verb that has some. */
+export function termsOf(args: readonly string[], { verb, y }: Row): Terms | undefined {
+  if (verb !== 'join' && verb !== 'seed') return undefined
+  const [ttl, delay, text = ''] = args.slice(Number(y) - 1)
+  const others = JSON.parse(text) as Word[]
+  return { ttl: Number(ttl), delay: Number(delay), others, info: String(others.at(-1)) }
+}
+
+function callOf(name: string, { verb, subject, x: word }: Row, terms: Terms | undefined, hasRoom: boolean): Call {
   const id = String(subject)
   switch (verb) {
     case 'join':
-      return { verb, name, id, ...joinOf(name, id, terms, String(word)) }
+      return { verb, name, id, ...joinOf(name, id, terms!, String(word)) }
     case 'renew':
-      return { verb, name, id, ttlMs: millis(word) }
+      return { verb, name, id, ttlMs: millis(word), hasRoom }
     case 'leave':
       return { verb, name, id, lingerMs: millis(word) }
     case 'lighten':
@@ -46,19 +90,20 @@ function callOf(verb: string, name: string, [subject = '', word = '']: readonly 
   }
 }
 
-function joinOf(name: string, id: string, terms: readonly Word[], tag: string): Pick<JoinCall, 'entry' | 'address'> {
-  const [weight, capacity, ttl, waitTtl, wait, waitersMax, delay, channel, info] = terms
+function joinOf(name: string, id: string, terms: Terms, tag: string): Pick<JoinCall, 'entry' | 'address'> {
+  const { ttl, delay, info } = terms
+  const [weight, capacity, waitTtl, wait, waitersMax, channel] = terms.others
   const entry: Entry = {
     name,
     id,
     weight: Number(weight),
     capacity: Number(capacity),
-    ttlMs: millis(ttl!),
+    ttlMs: millis(ttl),
     waitTtlMs: millis(waitTtl!),
     wait: Number(wait) === 1,
     ...(Number(waitersMax) < 0 ? {} : { waitersMax: Number(waitersMax) }),
-    lockDelayMs: millis(delay!),
-    info: String(info),
+    lockDelayMs: millis(delay),
+    info,
   }
   return { entry, address: { channel: String(channel), tag } }
 }
@@ -68,6 +113,7 @@ type JoinCall = Extract<Call, { verb: 'join' }>
 /** As the script answers. */
 export function wordsOf(said: Said): unknown {
   if (typeof said === 'boolean') return said ? 1 : 0
+  if (said === 'crowded') return ['crowded']
   switch (said.state) {
     case 'held':
       return ['held', Number(said.fence), micros(said.ttlMs)]
