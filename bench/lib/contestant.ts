@@ -11,7 +11,7 @@ export interface Locker {
 export interface Contestant {
   locker(name: string): Locker
   /** Take all of `names` at once and give them back, where that is not the same as one after the other. */
-  burst?(names: readonly string[]): void
+  burst?(names: readonly string[]): unknown
   /** Hold a name for as long as the process lives, renewed by itself; where it can. */
   keep?(name: string, ttlMs: number): Promise<unknown>
   /** How long a name is held if nobody renews it, in milliseconds; where that is asked. */

@@ -3,6 +3,7 @@ import { connect } from 'holdfast'
 import { redis } from 'holdfast/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
+import QUEUE from '../../src/backends/redis/script.ts'
 import type { Contestant, Place } from './contestant.ts'
 import { holdfast, peers } from './contestant.ts'
 
@@ -38,6 +39,7 @@ export const REDIS_CONTESTANTS: Readonly<Record<string, Make>> = {
   'redis: node-redis': holdfastNodeRedis,
   'bare ioredis': bareIoRedis,
   'bare node-redis': bareNodeRedis,
+  'bare script': bareScript,
   ...TUNED,
   ...UNTUNED,
 }
@@ -103,6 +105,35 @@ async function bareNodeRedis({ port }: Place): Promise<Contestant> {
     (key, token) => client.evalSha(sha, { keys: [key], arguments: [token] }),
     () => client.destroy(),
   )
+}
+
+/**
+ * What the script of holdfast and the client cost by themselves, in two calls of half of the names, each with its reply before the
+ * next: fences and owner tokens, but no lease that anybody could hold, renew, or lose.
+ */
+async function bareScript({ port }: Place): Promise<Contestant> {
+  const client = await ioRedis(port)
+  const sha = String(await client.script('LOAD', QUEUE))
+  const terms = [String(TTL_MS * 1000), '0', JSON.stringify([1, 1, 5_000_000, 1, -1, '', '{"host":"localhost"}'])]
+  const ask = (names: readonly string[], listOf: (first: number, index: number) => unknown[]): Promise<unknown> => {
+    const keys = names.flatMap((name) => {
+      const head = `holdfast:{lock:${name}}`
+      return [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
+    })
+    const list = names.flatMap((_, index) => listOf(4 * index + 1, index))
+    return client.evalsha(sha, keys.length, ...keys, JSON.stringify(list), ...terms)
+  }
+  let count = 0
+  const pairs = async (names: readonly string[]): Promise<void> => {
+    const ids = names.map(() => `${process.pid}.${(count += 1)}`)
+    await ask(names, (first, index) => ['join', first, ids[index], '', 2])
+    await ask(names, (first, index) => ['leave', first, ids[index], 0, 0])
+  }
+  return {
+    locker: () => ({ acquire: () => undefined, release: () => undefined }),
+    burst: (names) => Promise.all([pairs(names.slice(0, names.length / 2)), pairs(names.slice(names.length / 2))]),
+    close: () => client.disconnect(),
+  }
 }
 
 /** Keys of its own for everybody who takes part: a store, not a lock. */
