@@ -178,7 +178,7 @@ function grantsOf(
 }
 
 function entryOf(session: Session, request: Request, info: string): Entry {
-  return {
+  const entry: Entry = {
     name: request.queue,
     id: session.runtime.token(),
     weight: request.weight,
@@ -187,9 +187,10 @@ function entryOf(session: Session, request: Request, info: string): Entry {
     waitTtlMs: Math.min(session.options.waitTtlMs, request.ttlMs),
     wait: request.waitMs > 0,
     info,
-    ...(request.waitersMax === undefined ? {} : { waitersMax: request.waitersMax }),
-    ...(request.lockDelayMs === 0 ? {} : { lockDelayMs: request.lockDelayMs }),
   }
+  const { waitersMax, lockDelayMs } = request
+  if (waitersMax === undefined && lockDelayMs === 0) return entry
+  return { ...entry, ...(waitersMax === undefined ? {} : { waitersMax }), lockDelayMs }
 }
 
 /** A try has brought nothing that can be used: throw if there is no time for another. */

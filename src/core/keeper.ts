@@ -79,27 +79,39 @@ export class Keeper {
 
   #round(): void {
     const now = this.#clock.now()
+    const ended: Charge[] = []
     let due = false
-    // Who hears that it has ended may end others.
     for (const charge of this.#charges.all()) {
-      if (!this.#charges.has(charge)) continue
-      if (charge.endsAt <= now) charge.ended()
+      if (charge.endsAt <= now) ended.push(charge)
       else if (charge.renewAt <= now) due = true
     }
-    const charges = this.#charges.all()
-    if (due) this.#renew(charges.filter((charge) => charge.renewAt - now <= charge.intervalMs / 2))
+    // Who hears that it has ended may end others.
+    for (const charge of ended) if (this.#charges.has(charge)) charge.ended()
+    const going: Charge[] = []
     let next = Infinity
-    for (const { renewAt, endsAt } of charges) next = Math.min(next, renewAt, endsAt)
+    let firstEnd = Infinity
+    for (const charge of this.#charges.all()) {
+      const { renewAt, endsAt, intervalMs } = charge
+      next = Math.min(next, endsAt)
+      if (due && renewAt - now <= intervalMs / 2) {
+        charge.renewAt = Infinity
+        going.push(charge)
+        firstEnd = Math.min(firstEnd, endsAt)
+      } else {
+        next = Math.min(next, renewAt)
+      }
+    }
+    if (going.length > 0) this.#renew(going, firstEnd)
     this.#wakeAt(next)
   }
 
-  #renew(charges: readonly Charge[]): void {
+  /** @param firstEnd when the first of them ends */
+  #renew(charges: readonly Charge[], firstEnd: number): void {
     const sentAt = this.#clock.now()
     const pending = new Set<readonly Charge[]>()
     const controller = new AbortController()
     // Shorter than what is left of any of them, so that there is time for another try.
-    const left = charges.reduce((least, { endsAt }) => Math.min(least, endsAt - sentAt), Infinity)
-    const timeoutMs = Math.min(this.#requestTimeoutMs, left / 2)
+    const timeoutMs = Math.min(this.#requestTimeoutMs, (firstEnd - sentAt) / 2)
     const limit = this.#agenda.at(sentAt + timeoutMs, () => {
       const error = new UnreachableError(undefined, `a renewal was not answered within ${seconds(timeoutMs)}`)
       controller.abort(error)
@@ -110,7 +122,6 @@ export class Keeper {
       if (pending.size === 0) limit.cancel()
       return inTime
     }
-    for (const charge of charges) charge.renewAt = Infinity
     const groups = this.#backend.renewAll ? byTtl(charges) : charges.map((charge) => [charge])
     for (const group of groups) pending.add(group)
     for (const group of groups) {
@@ -118,7 +129,7 @@ export class Keeper {
       this.#ask(group, controller.signal).then(
         (renewals) => {
           settle(group)
-          for (const [index, charge] of group.entries()) charge.answered(renewals[index]!, sentAt)
+          for (let index = 0; index < group.length; index += 1) group[index]!.answered(renewals[index]!, sentAt)
         },
         (error: unknown) => {
           if (settle(group) && !controller.signal.aborted) for (const charge of group) charge.unanswered(error)

@@ -107,12 +107,18 @@ export class Session {
     const options = lingerMs > 0 ? { lingerMs } : undefined
     const leave = (at: number): Promise<boolean> =>
       this.#bounded(claim.name, at, () => this.backend.leave(claim, options))
-    const first = leave(now).catch((error: unknown) => {
-      if (!isFinal(error)) this.#track(this.#leaveAgain(leave, now + ttlMs))
-      return undefined
-    })
-    this.#track(first)
-    return first
+    this.#leaving += 1
+    return leave(now).then(
+      (there) => {
+        this.#hasLeft()
+        return there
+      },
+      (error: unknown) => {
+        if (isFinal(error)) this.#hasLeft()
+        else void this.#leaveAgain(leave, now + ttlMs).then(() => this.#hasLeft())
+        return undefined
+      },
+    )
   }
 
   /**
@@ -150,13 +156,9 @@ export class Session {
     await this.#bounded(undefined, this.clock.now(), () => work).catch(() => {})
   }
 
-  /** @param leaving does not reject */
-  #track(leaving: Promise<unknown>): void {
-    this.#leaving += 1
-    void leaving.then(() => {
-      this.#leaving -= 1
-      if (this.#leaving === 0) this.#left()
-    })
+  #hasLeft(): void {
+    this.#leaving -= 1
+    if (this.#leaving === 0) this.#left()
   }
 
   #allLeft(): Promise<void> {

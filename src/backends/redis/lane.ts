@@ -109,7 +109,8 @@ export class Lane {
       if (part.places.length > 0) asked.push(this.#renewByHeads(claims, ttl, part, answers))
       part = { places: [], heads: [], ids: [] }
     }
-    for (const [place, claim] of claims.entries()) {
+    for (let place = 0; place < claims.length; place += 1) {
+      const claim = claims[place]!
       const { keys, crowded } = this.#naming.of(claim.name)
       if (crowded || this.#client.cluster) {
         asked.push(this.#renew(claim, ttl, place, answers))
@@ -133,12 +134,13 @@ export class Lane {
   ): Promise<void> {
     while (this.#client.blocked) await this.#client.blocked
     const words = ['renewEach', String(ttl), JSON.stringify(ids)]
-    const said = await this.#client.script(this.#script, heads, words).catch((error: unknown) => {
+    const said = (await this.#client.script(this.#script, heads, words).catch((error: unknown) => {
       throw redisError(error)
-    })
+    })) as readonly unknown[]
     const again: Promise<void>[] = []
-    for (const [index, answer] of (said as readonly unknown[]).entries()) {
+    for (let index = 0; index < places.length; index += 1) {
       const place = places[index]!
+      const answer = said[index]
       if (failed(answer)) throw redisError(answer[1])
       if (isCrowded(answer)) {
         this.#naming.of(claims[place]!.name).crowded = true
