@@ -15,13 +15,13 @@ const untimed: readonly Patch[] = [
   },
   {
     file: keeper,
-    find: 'if (charge.endsAt <= now) charge.ended()\n      else if (charge.renewAt <= now) due = true',
+    find: 'if (charge.endsAt <= now) ended.push(charge)\n      else if (charge.renewAt <= now) due = true',
     replace: 'if (charge.renewAt <= now) due = true',
   },
   {
     file: keeper,
-    find: 'next = Math.min(next, renewAt, endsAt)',
-    replace: 'next = Math.min(next, renewAt)',
+    find: 'next = Math.min(next, endsAt)',
+    replace: 'next = Math.min(next)',
   },
 ]
 
@@ -35,8 +35,8 @@ export const memoryMutants: readonly Mutant[] = [
     patches: [
       {
         file: keeper,
-        find: 'charge.answered(renewals[index]!, sentAt)',
-        replace: 'charge.answered(renewals[index]!, this.#clock.now())',
+        find: 'group[index]!.answered(renewals[index]!, sentAt)',
+        replace: 'group[index]!.answered(renewals[index]!, this.#clock.now())',
       },
       {
         file: acquire,
@@ -360,8 +360,8 @@ export const memoryMutants: readonly Mutant[] = [
     patches: [
       {
         file: keeper,
-        find: 'charge.answered(renewals[index]!, sentAt)',
-        replace: 'charge.answered(renewals[group.length - 1 - index]!, sentAt)',
+        find: 'group[index]!.answered(renewals[index]!, sentAt)',
+        replace: 'group[index]!.answered(renewals[group.length - 1 - index]!, sentAt)',
       },
     ],
     seedsMax: 1000,
