@@ -38,6 +38,8 @@ export async function rights(backend: Backend): Promise<Finding> {
     if (standing.state === 'refused') return advice('rights', `not tried, for it refuses all (${standing.reason})`)
     await backend.join(waiter)
     await backend.renew(holder, 1000)
+    // Some coordinators are asked about many in other words than about one.
+    await backend.renewAll?.([holder, waiter], 1000)
     await backend.leave(holder)
     for (let tries = 0; tries < 20 && !told; tries += 1)
       await new Promise<void>((go) => realRuntime.after(10, go).keepAlive(true))

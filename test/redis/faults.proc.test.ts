@@ -128,6 +128,17 @@ test('the rights that the documentation asks for are enough', async () => {
   expect(await locks.tryAcquire('y')).toBeUndefined()
 })
 
+test('a user who lacks the right to one command of many leases is told so by diagnose', async () => {
+  const page = readFileSync(new URL('../../docs/backends/redis.md', import.meta.url), 'utf8')
+  const [, words] = /^ACL SETUSER holdfast (.*)$/m.exec(page)!
+  await admin.call('ACL', 'SETUSER', 'older', ...words!.split(' '), '-mget')
+  const locks = connect(`redis://older:secret@127.0.0.1:${server.port}`)
+  onTestFinished(() => locks.close())
+  await (await locks.acquire('x')).release()
+  const findings = await locks.diagnose()
+  expect(findings.filter(({ level }) => level === 'error')).toMatchObject([{ subject: 'rights' }])
+})
+
 test('no key stays: after the last release of a name it is forgotten within two minutes', async () => {
   const locks = locksAt(server.port)
   await Promise.all(Array.from({ length: 200 }, (_, n) => locks.run(`x${n}`, async () => {})))
