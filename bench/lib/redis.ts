@@ -3,6 +3,7 @@ import { connect } from 'holdfast'
 import { redis } from 'holdfast/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
+import { Naming } from '../../src/backends/redis/keys.ts'
 import QUEUE from '../../src/backends/redis/script.ts'
 import type { Contestant, Place } from './contestant.ts'
 import { holdfast, peers } from './contestant.ts'
@@ -114,12 +115,10 @@ async function bareNodeRedis({ port }: Place): Promise<Contestant> {
 async function bareScript({ port }: Place): Promise<Contestant> {
   const client = await ioRedis(port)
   const sha = String(await client.script('LOAD', QUEUE))
+  const naming = new Naming('holdfast')
   const terms = [String(TTL_MS * 1000), '0', JSON.stringify([1, 1, 5_000_000, 1, -1, '', '{"host":"localhost"}'])]
   const ask = (names: readonly string[], listOf: (first: number, index: number) => unknown[]): Promise<unknown> => {
-    const keys = names.flatMap((name) => {
-      const head = `holdfast:{lock:${name}}`
-      return [head, `${head}:order`, `${head}:ends`, `${head}:seats`]
-    })
+    const keys = names.flatMap((name) => naming.of(`lock:${name}`).keys)
     const list = names.flatMap((_, index) => listOf(4 * index + 1, index))
     return client.evalsha(sha, keys.length, ...keys, JSON.stringify(list), ...terms)
   }

@@ -12,6 +12,7 @@
  *   may have been told that they hold.
  */
 import type { Claim, Entry, EntryView, Held, QueueView, Refused, Renewal, Standing } from '../backend.ts'
+import { tooHeavy } from './too-heavy.ts'
 
 /** A place in a queue. `until`, `joinedAt` and `heldAt` are points on the coordinator's monotonic clock. */
 export interface Seat {
@@ -89,10 +90,8 @@ export class Table {
   }
 
   join(entry: Entry, now: Moment, owner?: string): Standing {
-    // Without room, nobody could ever be served behind this entry; the core refuses such a weight with a better message.
-    if (entry.weight > entry.capacity) {
-      return { state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity: entry.capacity }
-    }
+    const never = tooHeavy(entry)
+    if (never) return never
     const queue = this.#pruned(entry.name, now.monotonicMs)
     const known = this.#seatOf(entry)
     if (known && queue) return standing(queue, known, now.monotonicMs)
@@ -110,8 +109,9 @@ export class Table {
   /** All of these, if every one of them would hold at once. */
   joinAll(entries: readonly Entry[], now: Moment): readonly Held[] | undefined {
     const fit = entries.every((entry) => {
+      if (tooHeavy(entry)) return false
       const queue = this.#pruned(entry.name, now.monotonicMs)
-      if (!queue) return entry.weight <= entry.capacity
+      if (!queue) return true
       const known = this.#seatOf(entry)
       if (known) return known.heldAt !== undefined
       return queue.capacity === entry.capacity && hasRoom(queue, entry.weight)

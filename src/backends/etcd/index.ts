@@ -8,6 +8,7 @@
 import type { Backend, Claim, Entry, Finding, Held, QueueView, Refused, Renewal, Standing } from '../../backend.ts'
 import type { Supports, Waiting, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
+import { tooHeavy } from '../../queue/too-heavy.ts'
 import { ElapsedClock } from '../../elapsed.ts'
 import { Wakes } from '../../queue/wakes.ts'
 import type { Runtime, Timer } from '../../runtime.ts'
@@ -169,8 +170,8 @@ export class EtcdBackend implements Backend {
       const standing = await this.#whereIs(known, startedAt)
       if (standing) return standing
     }
-    if (entry.weight > entry.capacity)
-      return { state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity: entry.capacity }
+    const never = tooHeavy(entry)
+    if (never) return never
     const seat = this.#seats.take(entry)
     try {
       return await this.#join(seat, startedAt)

@@ -6,6 +6,7 @@
 import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
 import type { Memory, Node } from '../../quorum/node.ts'
+import { tooHeavy } from '../../queue/too-heavy.ts'
 import type { Runtime } from '../../runtime.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Looked, Recalled } from './answer.ts'
@@ -150,10 +151,8 @@ export class RedisBackend implements Node {
   }
 
   join(entry: Entry): Promise<Standing> {
-    const { weight, capacity } = entry
-    // Without room, nobody could ever be served behind it.
-    if (weight > capacity)
-      return Promise.resolve({ state: 'refused', reason: 'capacity', retryAfterMs: Infinity, capacity })
+    const never = tooHeavy(entry)
+    if (never) return Promise.resolve(never)
     const tag = this.#inbox.tagOf(entry.id)
     const terms = this.#terms.of(entry, tag === undefined ? '' : this.#inbox.channel)
     const answer = this.#ask(this.#grants, entry.name, 'join', [entry.id, tag ?? ''], terms)
