@@ -166,8 +166,11 @@ export interface Backend {
   /** Replace the info of an entry (a leader's new value). `false`: it is gone. */
   describe(claim: Claim, info: string, signal?: AbortSignal): Promise<boolean>
 
-  /** Subscribe to the wakes of an entry, before it joins. Never throws, never rejects; the answer unsubscribes. */
-  watch(claim: Claim, wake: Wake): Promise<() => void>
+  /**
+   * Subscribe to the wakes of an entry, before it joins. Never throws, never rejects; the answer unsubscribes. No promise where it
+   * stands at once.
+   */
+  watch(claim: Claim, wake: Wake): (() => void) | Promise<() => void>
 
   /**
    * Hear when an entry that holds may have been ended by something else than its time or its owner: then `renew` says. A hint

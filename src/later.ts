@@ -54,8 +54,8 @@ export class Later implements Backend {
     return (await this.#backend()).describe(claim, info, signal)
   }
 
-  async watch(claim: Claim, wake: Wake): Promise<() => void> {
-    return this.#subscribe((backend) => backend.watch(claim, wake))
+  watch(claim: Claim, wake: Wake): (() => void) | Promise<() => void> {
+    return this.#loaded?.watch(claim, wake) ?? this.#subscribe((backend) => backend.watch(claim, wake))
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {
@@ -81,7 +81,7 @@ export class Later implements Backend {
   }
 
   /** What cannot be loaded says so at the next verb; subscribing never fails. */
-  async #subscribe(subscribe: (backend: Backend) => Promise<() => void>): Promise<() => void> {
+  async #subscribe(subscribe: (backend: Backend) => (() => void) | Promise<() => void>): Promise<() => void> {
     const backend = await this.#backend().catch(() => undefined)
     return backend ? subscribe(backend) : () => {}
   }

@@ -50,12 +50,12 @@ export async function acquire(session: Session, request: Request, info: string):
   let waited = false
   let news: News | undefined
   try {
-    for (;;) {
+    for (let now = since; ; now = session.clock.now()) {
       request.signal?.throwIfAborted()
       if (session.closed) throw new ClosedError(request.name)
       news?.asking()
       const attempt = new Attempt(session, request, info, since, waited)
-      const outcome = await attempt.run()
+      const outcome = await attempt.run(now)
       switch (outcome.state) {
         case 'granted':
           // A process that was frozen between the answer and this line must not be given a hold that is over.
@@ -315,7 +315,7 @@ class Attempt implements Charge, Closable {
   #sentAt = 0
   #keptMs = 0
   /** Tickets of which a wake said that they hold: kept, since a wake can overtake the answer of the join. */
-  readonly #heldTickets = new Set<bigint>()
+  #heldTickets: Set<bigint> | undefined
   /** Why the last renewal was not answered. */
   #doubt: unknown
   /** The place may have lapsed, and the queue is asked once more. */
@@ -343,12 +343,13 @@ class Attempt implements Charge, Closable {
     })
   }
 
-  run(): Promise<Outcome> {
+  /** @param now the time of this call, as it was read */
+  run(now: number): Promise<Outcome> {
     this.#alive = this.#session.agenda.keepAlive()
     this.#session.enter(this)
     this.#request.signal?.addEventListener('abort', this.#abort, { once: true })
-    if (this.#entry.wait) this.#subscribe()
-    else this.#join()
+    if (this.#entry.wait) this.#subscribe(now)
+    else this.#join(now)
     return this.#outcome
   }
 
@@ -408,22 +409,24 @@ class Attempt implements Charge, Closable {
    * Subscribe before asking. Otherwise:
    * 1. we ask, and hear "waiting";  2. the holder releases, the wake goes to nobody;  3. we subscribe and sleep on.
    */
-  #subscribe(): void {
-    this.#limit(this.#session.clock.now())
-    this.#session.backend
-      .watch(this.claim, (news) => this.#wake(news?.held))
-      .then(
-        (unwatch) => {
-          if (this.#done) return unwatch()
-          this.#unwatch = unwatch
-          this.#join()
-        },
-        (error: unknown) => this.#fail(unreachable(this.#request.name, error)),
-      )
+  #subscribe(now: number): void {
+    const watching = this.#session.backend.watch(this.claim, (news) => this.#wake(news?.held))
+    if (typeof watching === 'function') {
+      this.#unwatch = watching
+      return this.#join(now)
+    }
+    this.#limit(now)
+    watching.then(
+      (unwatch) => {
+        if (this.#done) return unwatch()
+        this.#unwatch = unwatch
+        this.#join(this.#session.clock.now())
+      },
+      (error: unknown) => this.#fail(unreachable(this.#request.name, error)),
+    )
   }
 
-  #join(): void {
-    const sentAt = this.#session.clock.now()
+  #join(sentAt: number): void {
     this.#limit(sentAt)
     this.#joined = true
     this.#session.backend.join(this.#entry).then(
@@ -478,7 +481,7 @@ class Attempt implements Charge, Closable {
     }
     if (first) this.#queued(fence, ahead)
     else keeper.plan(this)
-    if (this.#heldTickets.has(fence)) this.#wake(fence)
+    if (this.#heldTickets?.has(fence)) this.#wake(fence)
   }
 
   /** The first answer: we have a ticket. */
@@ -492,7 +495,7 @@ class Attempt implements Charge, Closable {
 
   #wake(held: bigint | undefined): void {
     if (this.#done) return
-    if (held !== undefined) this.#heldTickets.add(held)
+    if (held !== undefined) (this.#heldTickets ??= new Set()).add(held)
     if (this.#fence === undefined) {
       this.#askAgain = true
       return

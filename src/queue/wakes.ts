@@ -22,6 +22,10 @@ export class Wakes {
     return this.#entries.keys()
   }
 
+  isWatched(id: string): boolean {
+    return this.#entries.get(id) !== undefined
+  }
+
   watch(id: string, wake: Wake): () => void {
     return subscribe(this.#entries, id, wake)
   }

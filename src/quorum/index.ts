@@ -151,7 +151,7 @@ export class QuorumBackend implements Backend {
   }
 
   /** Nobody waits in a queue here, so there is nothing to be told. */
-  async watch(): Promise<() => void> {
+  watch(): () => void {
     return () => {}
   }
 

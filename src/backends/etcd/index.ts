@@ -249,7 +249,7 @@ export class EtcdBackend implements Backend {
     }
   }
 
-  async watch(claim: Claim, wake: Wake): Promise<() => void> {
+  watch(claim: Claim, wake: Wake): () => void {
     return this.#wakes.watch(claim.id, wake)
   }
 

@@ -148,7 +148,7 @@ export class FileBackend implements Backend {
     return (await this.#ask(['evict', name, Number(fence)])) as boolean
   }
 
-  async watch(claim: Claim, wake: Wake): Promise<() => void> {
+  watch(claim: Claim, wake: Wake): () => void {
     const unwatch = this.#wakes.watch(claim.id, wake)
     this.#retarget()
     return () => {

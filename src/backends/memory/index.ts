@@ -125,7 +125,7 @@ export class MemoryBackend implements Node {
     })
   }
 
-  async watch(claim: Claim, wake: Wake): Promise<() => void> {
+  watch(claim: Claim, wake: Wake): () => void {
     return this.#wakes.watch(claim.id, wake)
   }
 

@@ -25,7 +25,7 @@ export class Inbox {
   readonly #runtime: Runtime
   readonly #askToTell: (name: string, lastingMs: number) => Promise<unknown>
   readonly #wakes = new Wakes()
-  readonly #tags = new FleetingMap<string, { readonly tag: string; watchers: number }>()
+  readonly #tags = new FleetingMap<string, string>()
   readonly #followed = new Map<string, { followers: number; timer: Timer | undefined }>()
   /** Channels that were asked for, until it fails; and those that stand. */
   readonly #asked = new Map<string, Promise<void>>()
@@ -50,22 +50,19 @@ export class Inbox {
 
   /** What a message about this entry begins with; nothing if nobody watches it. */
   tagOf(id: string): string | undefined {
-    return this.#tags.get(id)?.tag
+    return this.#tags.get(id)
   }
 
-  async watch(id: string, wake: Wake): Promise<() => void> {
+  watch(id: string, wake: Wake): (() => void) | Promise<() => void> {
     if (this.#end.signal.aborted) return () => {}
-    const known = this.#tags.get(id)
-    const { tag } = known ?? { tag: String((this.#lastTag += 1)) }
-    this.#tags.set(id, { tag, watchers: (known?.watchers ?? 0) + 1 })
+    const tag = this.#tags.get(id) ?? String((this.#lastTag += 1))
+    this.#tags.set(id, tag)
     const unwatch = this.#wakes.watch(tag, wake)
-    if (!this.#standing.has(this.channel)) await this.#hearOn(this.channel)
-    return once(() => {
+    const end = (): void => {
       unwatch()
-      const left = this.#tags.get(id)
-      if (left && left.watchers > 1) left.watchers -= 1
-      else this.#tags.delete(id)
-    })
+      if (!this.#wakes.isWatched(tag)) this.#tags.delete(id)
+    }
+    return this.#standing.has(this.channel) ? end : this.#hearOn(this.channel).then(() => end)
   }
 
   async follow(name: string, wake: () => void): Promise<() => void> {

@@ -203,7 +203,7 @@ export class RedisBackend implements Node {
     return yes(await this.#ask(this.#others, name, 'evict', [String(fence)]))
   }
 
-  watch(claim: Claim, wake: Wake): Promise<() => void> {
+  watch(claim: Claim, wake: Wake): (() => void) | Promise<() => void> {
     // A message comes from the primary alone. That it holds counts when a renewal has said so, and replicas have it.
     return this.#inbox.watch(claim.id, this.#replicas === 0 ? wake : () => wake())
   }

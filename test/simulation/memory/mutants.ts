@@ -190,8 +190,8 @@ export const memoryMutants: readonly Mutant[] = [
     patches: [
       {
         file: acquire,
-        find: 'if (this.#entry.wait) this.#subscribe()',
-        replace: 'if (this.#entry.wait) this.#join()',
+        find: 'if (this.#entry.wait) this.#subscribe(now)',
+        replace: 'if (this.#entry.wait) this.#join(now)',
       },
       {
         file: acquire,
@@ -199,7 +199,7 @@ export const memoryMutants: readonly Mutant[] = [
         replace: `this.#timeout?.cancel()
         this.answered(standing, sentAt)
         if (this.#entry.wait && !this.#done) {
-          void this.#session.backend.watch(this.claim, (news) => this.#wake(news?.held)).then((unwatch) => {
+          void Promise.resolve(this.#session.backend.watch(this.claim, (news) => this.#wake(news?.held))).then((unwatch) => {
             if (this.#done) unwatch()
             else this.#unwatch = unwatch
           })
@@ -209,7 +209,7 @@ export const memoryMutants: readonly Mutant[] = [
         file: acquire,
         find: "case 'held':\n        return this.#grant(answer.fence",
         replace: `case 'held':
-        if (this.#fence !== undefined && !this.#heldTickets.has(answer.fence))
+        if (this.#fence !== undefined && !this.#heldTickets?.has(answer.fence))
           return this.#stand(answer.fence, 1, answer.ttlMs, Infinity, sentAt)
         return this.#grant(answer.fence`,
       },
