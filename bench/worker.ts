@@ -183,7 +183,6 @@ serve(
     },
     /** W5: hold so many names, renewed by themselves. Answers with what a lease takes of the heap, in bytes. */
     async keep({ count, ttlMs }: { count: number; ttlMs: number }) {
-      subscribe('holdfast:renew', () => (renewals += 1))
       const before = heapUsed()
       const keep = (index: number): Promise<unknown> => contestant.keep!(`kept-${index}`, ttlMs)
       // All at once would be more than a slow machine answers within the time that holdfast gives a request.
@@ -196,13 +195,14 @@ serve(
       const ms = await contestant.leftMs!('crowd')
       return now() + ms * 1e6
     },
-    /** The longest turn of the event loop since this was asked last, in milliseconds. */
-    lag() {
-      const longest = turns.max / 1e6
+    /** From now on, count renewals, and look how long the turns of the event loop are. Both cost something. */
+    look() {
+      subscribe('holdfast:renew', () => (renewals += 1))
       turns.enable()
       turns.reset()
-      return longest
     },
+    /** The longest of these turns, in milliseconds. */
+    lag: () => turns.max / 1e6,
     async keepCrowd({ ttlMs }: { ttlMs: number }) {
       subscribe('holdfast:renew', () => (renewedAt = now()))
       renewedAt = now()

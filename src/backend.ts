@@ -21,6 +21,11 @@ export interface Claim {
   readonly id: string
 }
 
+/** A claim, and the fence that its entry drew, where that is known. */
+export interface Placed extends Claim {
+  readonly fence?: bigint | undefined
+}
+
 /** One try to hold `name`. All durations are in milliseconds. */
 export interface Entry extends Claim {
   /** How much of the capacity it takes: `WHOLE` for an exclusive holder, 1 for a reader, w for w permits. */
@@ -151,8 +156,11 @@ export interface Backend {
    */
   renew(claim: Claim, ttlMs: number, signal?: AbortSignal): Promise<Renewal>
 
-  /** `renew` of many entries in one request, where that is cheaper than one by one; the answers in their order. */
-  renewAll?(claims: readonly Claim[], ttlMs: number, signal?: AbortSignal): Promise<readonly Renewal[]>
+  /**
+   * `renew` of many entries in one request, where that is cheaper than one by one; the answers in their order. `undefined` among
+   * them: it holds, for as long as was asked, and with the fence that was given; where none was, it is not the answer.
+   */
+  renewAll?(claims: readonly Placed[], ttlMs: number, signal?: AbortSignal): Promise<readonly (Renewal | undefined)[]>
 
   /**
    * Remove an entry, holding or waiting, and wake those who now hold. `true`: it was there. With `lingerMs` a holding

@@ -1,7 +1,7 @@
 /**
  * A backend that is loaded at its first use: whoever locks in a file pays nothing for the drivers of servers.
  */
-import type { Backend, Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from './backend.ts'
+import type { Backend, Claim, Entry, Finding, Placed, QueueView, Renewal, Standing, Supports, Wake } from './backend.ts'
 import { BackendError } from './backend.ts'
 
 type Optional = 'joinAll' | 'attend' | 'keyOf'
@@ -36,7 +36,11 @@ export class Later implements Backend {
     return (await this.#backend()).renew(claim, ttlMs, signal)
   }
 
-  async renewAll(claims: readonly Claim[], ttlMs: number, signal?: AbortSignal): Promise<readonly Renewal[]> {
+  async renewAll(
+    claims: readonly Placed[],
+    ttlMs: number,
+    signal?: AbortSignal,
+  ): Promise<readonly (Renewal | undefined)[]> {
     const backend = await this.#backend()
     if (backend.renewAll) return backend.renewAll(claims, ttlMs, signal)
     return Promise.all(claims.map((claim) => backend.renew(claim, ttlMs, signal)))

@@ -197,7 +197,7 @@ function keepers(plan: Plan, setup: Setup, members: Members): Promise<Sheet> {
       const acquired = (now() - start) / 1e6
       // Until each has been renewed once.
       await sleep(KEPT_TTL_MS)
-      await worker!.ask('lag')
+      await worker!.ask('look')
       const [before, own] = [await counted(endpoints), await worker!.ask<Usage>('usage')]
       const watchMs = 10_000
       await sleep(watchMs)

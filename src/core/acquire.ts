@@ -172,7 +172,7 @@ function grantsOf(
       waited: false,
       waitedMs: now - sentAt,
     }
-    return { claim: { name, id }, fence, ...times }
+    return { claim: { name, id, fence }, fence, ...times }
   })
   return grants.every(({ validUntil }) => validUntil > now) ? grants : undefined
 }
@@ -353,7 +353,9 @@ class Attempt implements Charge, Closable {
     return this.#outcome
   }
 
-  answered(answer: Renewal | Standing, sentAt: number): void {
+  answered(answer: Renewal | Standing | undefined, sentAt: number): void {
+    // That is no answer to who has given no fence.
+    if (!answer) return this.unanswered(undefined)
     if (this.#done) {
       // 1. We gave up and left;  2. the join arrived late and was put in;  3. it would stand there as a ghost until its
       // lease ends. But an answer that comes after a grant speaks of the lease that we handed out.
@@ -527,7 +529,8 @@ class Attempt implements Charge, Closable {
     const soon = now + Math.min(FULL_LEASE_SOON_MS, (validUntil - now) / 3)
     const renewAt = answeredMs < this.#request.ttlMs * 0.9 ? soon : sentAt + this.#request.ttlMs / 3
     const waited = this.#waitedBefore || this.#fence !== undefined
-    const grant = { claim: this.claim, fence, at: now, validUntil, renewAt, waited, waitedMs: now - this.#since }
+    const claim = { name: this.claim.name, id: this.claim.id, fence }
+    const grant = { claim, fence, at: now, validUntil, renewAt, waited, waitedMs: now - this.#since }
     // The lease begins here and not when the caller gets it: if the locks are closed in between, it must be given back.
     this.#finish({ state: 'granted', lease: new CoreLease(this.#session, this.#request, grant) })
   }

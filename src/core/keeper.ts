@@ -8,7 +8,7 @@
  * Entries are renewed together: whatever has lived through half of its interval goes along with the one that is due, so a
  * thousand leases that were taken at a thousand moments are soon two requests an interval.
  */
-import type { Backend, Claim, Renewal } from '../backend.ts'
+import type { Backend, Placed, Renewal } from '../backend.ts'
 import { FleetingSet } from '../fleeting.ts'
 import type { Agenda, Appointment } from './agenda.ts'
 import type { ElapsedClock } from '../elapsed.ts'
@@ -17,7 +17,7 @@ import { seconds } from './text.ts'
 
 /** An entry in the keeper's care. Points in time are readings of the elapsed clock. */
 export interface Charge {
-  readonly claim: Claim
+  readonly claim: Placed
   readonly ttlMs: number
   /** How often to renew. */
   readonly intervalMs: number
@@ -25,7 +25,8 @@ export interface Charge {
   renewAt: number
   /** When its owner must be told that it may be over, if no renewal is answered until then. */
   readonly endsAt: number
-  answered(renewal: Renewal, sentAt: number): void
+  /** @param renewal `undefined`: it holds, as was asked, and with the fence of its claim */
+  answered(renewal: Renewal | undefined, sentAt: number, heardAt: number): void
   unanswered(error: unknown): void
   ended(): void
 }
@@ -55,9 +56,9 @@ export class Keeper {
     this.#charges.delete(charge)
   }
 
-  /** `charge` has set its times anew. */
+  /** `charge`, which is in our care, has set its times anew. */
   plan(charge: Charge): void {
-    if (this.#charges.has(charge)) this.#wakeAt(Math.min(charge.renewAt, charge.endsAt))
+    this.#wakeAt(Math.min(charge.renewAt, charge.endsAt))
   }
 
   /** Renew now, and whatever may go along. Does nothing while a renewal of it is on its way. */
@@ -129,7 +130,8 @@ export class Keeper {
       this.#ask(group, controller.signal).then(
         (renewals) => {
           settle(group)
-          for (let index = 0; index < group.length; index += 1) group[index]!.answered(renewals[index]!, sentAt)
+          const heardAt = this.#clock.now()
+          for (let index = 0; index < group.length; index += 1) group[index]!.answered(renewals[index], sentAt, heardAt)
         },
         (error: unknown) => {
           if (settle(group) && !controller.signal.aborted) for (const charge of group) charge.unanswered(error)
@@ -139,7 +141,7 @@ export class Keeper {
   }
 
   /** Renew charges of one ttl. */
-  async #ask(group: readonly Charge[], signal: AbortSignal): Promise<readonly Renewal[]> {
+  async #ask(group: readonly Charge[], signal: AbortSignal): Promise<readonly (Renewal | undefined)[]> {
     const [first] = group as readonly [Charge]
     if (group.length === 1) return [await this.#backend.renew(first.claim, first.ttlMs, signal)]
     const claims = group.map(({ claim }) => claim)

@@ -5,7 +5,7 @@
  * clock that is on the side of caution. It is looked at by a timer, so that `signal` aborts without any I/O, and by
  * every question the user asks, because after a blocked event loop the next statement runs before the timer does.
  */
-import type { Claim, Renewal } from '../backend.ts'
+import type { Placed, Renewal } from '../backend.ts'
 import type { Duration } from './duration.ts'
 import { describe } from './duration.ts'
 import type { ClosedError, LossReason } from './errors.ts'
@@ -78,7 +78,7 @@ export interface WriteLease extends Lease {
 
 /** The grant as the acquire loop hands it over. Points in time are readings of the elapsed clock. */
 export interface Grant {
-  readonly claim: Claim
+  readonly claim: Placed
   readonly fence: bigint
   readonly at: number
   readonly validUntil: number
@@ -99,7 +99,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
   readonly fence: bigint
   readonly waitedMs: number
   readonly waited: boolean
-  readonly claim: Claim
+  readonly claim: Placed
   readonly ttlMs: number
   readonly intervalMs: number
   renewAt: number
@@ -218,7 +218,7 @@ export class CoreLease implements InnerLease, Charge, Closable {
     this.#longestTtlMs = Math.max(this.#longestTtlMs, ttlMs)
     const sentAt = this.#session.clock.now()
     const renewal = await this.#ask((signal) => this.#session.backend.renew(this.claim, ttlMs, signal))
-    this.answered(renewal, sentAt, ttlMs)
+    this.answered(renewal, sentAt, this.#session.clock.now(), ttlMs)
     this.assertHeld()
   }
 
@@ -272,14 +272,15 @@ export class CoreLease implements InnerLease, Charge, Closable {
     await this.release()
   }
 
-  answered(renewal: Renewal, sentAt: number, askedMs: number = this.ttlMs): void {
-    this.#look()
+  answered(renewal: Renewal | undefined, sentAt: number, heardAt: number, askedMs: number = this.ttlMs): void {
+    this.#look(heardAt)
     // Reported lost is lost, and released is released, whatever a late answer says.
     if (this.#over()) return
-    if (!this.#isOurs(renewal)) return this.#gone()
-    this.#validUntil = Math.max(this.#validUntil, validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs))
+    if (renewal && !this.#isOurs(renewal)) return this.#gone()
     // A coordinator may keep it for less than was asked.
-    this.renewAt = this.#renewal(sentAt + Math.min(this.intervalMs, askedMs / 3, renewal.ttlMs / 3))
+    const answeredMs = renewal ? renewal.ttlMs : askedMs
+    this.#validUntil = Math.max(this.#validUntil, validity(sentAt, askedMs, answeredMs, this.#request.marginMs))
+    this.renewAt = this.#renewal(sentAt + Math.min(this.intervalMs, askedMs / 3, answeredMs / 3))
     this.#session.keeper.plan(this)
     if (this.#state === 'doubtful') this.#become('held')
     this.#doubt = undefined

@@ -161,7 +161,7 @@ class Faulty implements Backend {
   }
 
   watch(claim: Claim, wake: Wake): Promise<() => void> {
-    return this.#subscribe('watch', claim, () =>
+    return this.#subscribe('watch', claim, async () =>
       this.#inner.watch(claim, (news) => this.#deliver('wake', claim, () => wake(news))),
     )
   }

@@ -156,7 +156,7 @@ class Pair implements AsyncDisposable {
     const joins = asked.some(({ verb }) => verb === 'join')
     const all = asked.filter(({ verb }) => !(joins && verb === 'renewAll'))
     const backend = this.#processes[process]!
-    for (const each of all) if (each.verb === 'join') await this.#watch(process, this.#own(process, each))
+    for (const each of all) if (each.verb === 'join') this.#watch(process, this.#own(process, each))
     for (const what of before) this.#write(what)
     this.#there = new Map(NAMES.map((name) => [name, this.#table.queue(name)?.seats.map(({ id }) => id) ?? []]))
     // All in one turn of the event loop, so they are one line.
@@ -251,12 +251,12 @@ class Pair implements AsyncDisposable {
     this.#announce()
   }
 
-  async #watch(process: number, { name, id }: Claim): Promise<void> {
+  #watch(process: number, { name, id }: Claim): void {
     if (this.#entries[process]!.has(id)) return
     this.#entries[process]!.add(id)
     const wake = (news?: { readonly held: bigint }): void =>
       void this.#heard.push(`process ${process}: ${id} ${news ? `holds with ${news.held}` : 'asks again'}`)
-    await this.#processes[process]!.watch({ name, id }, wake)
+    this.#processes[process]!.watch({ name, id }, wake)
   }
 
   /** What a line has changed is told once it is read. */

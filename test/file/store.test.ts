@@ -290,7 +290,7 @@ describe('paths', () => {
     const holder = await held(one)
     const waiter = entry({ wait: true })
     let woken: bigint | undefined
-    await two.watch(waiter, (news) => (woken = news?.held))
+    two.watch(waiter, (news) => (woken = news?.held))
     expect((await two.join(waiter)).state).toBe('waiting')
     await one.leave(holder)
     await expect.poll(() => woken, { timeout: 10_000 }).toBeGreaterThan(holder.fence)

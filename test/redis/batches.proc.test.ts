@@ -30,7 +30,7 @@ type Join =
   | (Who & { readonly verb: 'describe'; readonly info: string })
 interface Many {
   readonly verb: 'renewAll'
-  readonly of: readonly Who[]
+  readonly of: readonly (Who & { readonly fence: 'none' | 'another' | 'its own' })[]
   readonly ttlMs: number
 }
 type Other =
@@ -82,7 +82,7 @@ const other: fc.Arbitrary<Other> = fc.oneof(
 )
 const many: fc.Arbitrary<Many> = fc.record({
   verb: fc.constant('renewAll' as const),
-  of: fc.array(fc.record(who), { maxLength: 8 }),
+  of: fc.array(fc.record({ ...who, fence: fc.constantFrom('none', 'another', 'its own') }), { maxLength: 8 }),
   ttlMs: ms,
 })
 /** What was found at random, and is rare: in one request, one comes to hold, lingers, and is evicted. It is told nothing. */
@@ -219,10 +219,7 @@ class Pair {
       case 'describe':
         return this.#backend.describe(this.#claim(each), each.info)
       case 'renewAll':
-        return this.#backend.renewAll(
-          each.of.map((one) => this.#claim(one)),
-          each.ttlMs,
-        )
+        return this.#renewAll(each)
       case 'renew':
         return this.#backend.renew(this.#claim(each), each.ttlMs)
       case 'leave':
@@ -232,6 +229,14 @@ class Pair {
       case 'evict':
         return this.#backend.evict(this.#name(each.name), this.#fenceOf(each))
     }
+  }
+
+  /** With the answer that `undefined` stands for. */
+  async #renewAll({ of, ttlMs }: Many): Promise<unknown> {
+    const fences = { none: () => undefined, another: () => 1n, 'its own': (one: Who) => this.#fenceOf(one) }
+    const placed = of.map((one) => ({ ...this.#claim(one), fence: fences[one.fence](one) }))
+    const renewals = await this.#backend.renewAll(placed, ttlMs)
+    return renewals.map((renewal, index) => renewal ?? { state: 'held', fence: placed[index]!.fence, ttlMs })
   }
 
   #expect(each: Join | Other | Many): unknown {

@@ -1,7 +1,7 @@
 /** How verbs leave: in parts, by heads, and in turns of the event loop. */
 import { createClient } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Entry } from '../../src/backend.ts'
+import type { Entry, Held } from '../../src/backend.ts'
 import { redis } from '../../src/backends/redis/index.ts'
 import { connect } from '../../src/index.ts'
 import { ownRedis } from '../kit/own-redis.ts'
@@ -38,10 +38,47 @@ test('renewals of many leave in parts, by the heads; what has waiters is asked f
   ]) {
     const renewals = await backend.renewAll(entries, 60_000)
     expect(renewals).toHaveLength(1100)
-    for (const [index, { state }] of renewals.entries())
-      expect(state, `of ${index}`).toBe(index === 600 ? 'lost' : 'held')
+    for (const [index, renewal] of renewals.entries())
+      expect(renewal?.state, `of ${index}`).toBe(index === 600 ? 'lost' : 'held')
     expect(words.splice(0).toSorted()).toEqual(calls.toSorted())
   }
+  await own.client.flushall()
+})
+
+test('who is renewed with the same others as the last time gets its own answer, and so does who is not', async () => {
+  const backend = redis(own.client)
+  onTestFinished(() => backend.close())
+  const entries = Array.from({ length: 600 }, (_, index) => entry(`kept-${index}`, `id-${index}`))
+  const standings = await Promise.all(entries.map((each) => backend.join(each)))
+  const placed = entries.map(({ name, id }, index) => {
+    const standing = standings[index]!
+    return { name, id, fence: standing.state === 'held' ? standing.fence : undefined }
+  })
+  /** Which of these are answered, and how; of those who are not, all is as it was. */
+  const said = async (claims: typeof placed): Promise<unknown[]> => {
+    const renewals = await backend.renewAll(claims, 60_000)
+    expect(renewals).toHaveLength(claims.length)
+    return renewals.flatMap((renewal, index) => (renewal ? [[claims[index]!.name, renewal.state]] : []))
+  }
+  expect(await said(placed)).toEqual([])
+  expect(await said(placed)).toEqual([])
+  await backend.evict('kept-3', placed[3]!.fence!)
+  await backend.leave(placed[599]!)
+  const gone = [
+    ['kept-3', 'lost'],
+    ['kept-599', 'lost'],
+  ]
+  expect(await said(placed)).toEqual(gone)
+  // Another one with the same token, as a join that comes twice would make it.
+  const again = await backend.join(entries[3]!)
+  expect(again).toMatchObject({ state: 'held' })
+  expect(await said(placed)).toEqual([['kept-3', 'held'], gone[1]])
+  const known = placed.map((each, index) => (index === 3 ? { ...each, fence: (again as Held).fence } : each))
+  expect(await said(known)).toEqual([gone[1]])
+  expect(await said(known.slice(4))).toEqual([gone[1]])
+  expect(await said(known.toReversed())).toEqual([gone[1]])
+  expect(await said(known.slice(0, 20))).toEqual([])
+  expect(await said(known)).toEqual([gone[1]])
   await own.client.flushall()
 })
 

@@ -64,7 +64,7 @@ test('a waiter that is evicted by the verb that ended the holder before it is no
     (id: string): Wake =>
     (news) =>
       void (news && told.push(id))
-  for (const id of ['evicted', 'next']) await store.watch(entry(id), wakeOf(id))
+  for (const id of ['evicted', 'next']) store.watch(entry(id), wakeOf(id))
   await time.advance(1500)
   if (evicted.state !== 'waiting') throw new Error('it should wait')
   expect(await store.evict('lock:n', evicted.fence)).toBe(true)

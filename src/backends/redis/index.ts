@@ -3,7 +3,7 @@
  * user has already (`client.ts`), in as few requests as there are turns of the event loop (`lane.ts`), with news over one
  * connection a process (`inbox.ts`).
  */
-import type { Claim, Entry, Finding, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
+import type { Claim, Entry, Finding, Placed, QueueView, Renewal, Standing, Supports, Wake } from '../../backend.ts'
 import { BackendError } from '../../backend.ts'
 import type { Memory, Node } from '../../quorum/node.ts'
 import { tooHeavy } from '../../queue/too-heavy.ts'
@@ -181,10 +181,10 @@ export class RedisBackend implements Node {
     return standing(await this.#ask(this.#renewals, claim.name, 'renew', [claim.id, micros(ttlMs)]), ttlMs) as Renewal
   }
 
-  async renewAll(claims: readonly Claim[], ttlMs: number): Promise<Renewal[]> {
+  async renewAll(claims: readonly Placed[], ttlMs: number): Promise<(Renewal | undefined)[]> {
     if (this.#closed) throw closed()
     const answers = await this.#renewals.renewAll(claims, micros(ttlMs))
-    return answers.map((answer) => standing(answer, ttlMs) as Renewal)
+    return answers.map((answer) => (answer === undefined ? undefined : (standing(answer, ttlMs) as Renewal)))
   }
 
   leave({ name, id }: Claim, { lingerMs = 0 }: { readonly lingerMs?: number } = {}): Promise<boolean> {

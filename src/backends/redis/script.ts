@@ -41,8 +41,9 @@ const QUEUE: string = String.raw`
 -- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with whom it is
 -- about and its arguments; or many, as a list in JSON, five places a verb: its word, where the keys of its name begin, whom it is
 -- about, and two arguments. The terms of a join stand in three places of ARGV, after the list, and the join says where.
--- Or, with the heads alone in KEYS, the word renewEach, a ttl, and a list in JSON of an owner token for each: where there is more
--- to look at than the head, nothing is done.
+-- Or, with the heads alone in KEYS, the word renewEach, a ttl, and two lists in JSON: of an owner token for each, and of a fence.
+-- Where there is more to look at than the head, nothing is done. What now holds with that fence is not answered; of the others, one
+-- after the other, which they are, and what would have been.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -150,10 +151,10 @@ if single then
   return answer
 end
 
-local asked
+local asked, fences
 if ARGV[1] == 'renewEach' then
   local ttl, ids = tonumber(ARGV[2]), cjson.decode(ARGV[3])
-  asked = {}
+  asked, fences = {}, cjson.decode(ARGV[4])
   for place, id in ipairs(ids) do
     local at = place * 5
     asked[at - 4], asked[at - 3], asked[at - 2], asked[at - 1], asked[at] = 'renew', place, id, ttl, 0
@@ -218,7 +219,15 @@ if memory then memory.save() end
 for place, head in ipairs(heads) do
   if broken[head] then answers[place] = { 'error', broken[head] } end
 end
-return answers
+if not fences then return answers end
+local others = {}
+for place, answer in ipairs(answers) do
+  if answer ~= fences[place] then
+    others[#others + 1] = place
+    others[#others + 1] = answer
+  end
+end
+return others
 `
 
 export default QUEUE

@@ -210,7 +210,7 @@ export const looking: readonly Case[] = [
       await assert.rejects(trial.renew(holder), { code: 'CLOSED' })
       await assert.rejects(trial.leave(holder), { code: 'CLOSED' })
       await assert.rejects(trial.views(''), { code: 'CLOSED' })
-      const unwatch = await trial.answer(trial.backend.watch(holder, () => {}))
+      const unwatch = await trial.watch(holder, () => {})
       unwatch()
     },
   },

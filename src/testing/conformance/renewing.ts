@@ -153,18 +153,24 @@ export const renewing: readonly Case[] = [
       await trial.leave(gone)
       await trial.advance(0.7)
       const claims = [waiter, gone, other, trial.entry(), holder, { ...holder, name: other.name }]
-      const renewals = await trial.answer(trial.backend.renewAll!(claims, trial.ttlMs))
-      assert.deepEqual(
-        renewals.map((renewal) => [renewal.state, 'fence' in renewal ? renewal.fence : undefined]),
-        [
-          ['waiting', waiter.fence],
-          ['lost', undefined],
-          ['held', other.fence],
-          ['lost', undefined],
-          ['held', holder.fence],
-          ['lost', undefined],
-        ],
-      )
+      const expected = [
+        ['waiting', waiter.fence],
+        ['lost', undefined],
+        ['held', other.fence],
+        ['lost', undefined],
+        ['held', holder.fence],
+        ['lost', undefined],
+      ]
+      // No fence, that of another, and its own, for which no answer will do.
+      for (const fenceOf of [() => undefined, () => 1n, (index: number) => expected[index]![1] as bigint | undefined]) {
+        const placed = claims.map(({ name, id }, index) => ({ name, id, fence: fenceOf(index) }))
+        const renewals = await trial.answer(trial.backend.renewAll!(placed, trial.ttlMs))
+        const said = renewals.map((renewal, index) => renewal ?? { state: 'held', fence: placed[index]!.fence })
+        assert.deepEqual(
+          said.map((each) => [each.state, 'fence' in each ? each.fence : undefined]),
+          expected,
+        )
+      }
       assert.deepEqual(await trial.answer(trial.backend.renewAll!([], trial.ttlMs)), [])
       await trial.advance(0.7)
       await trial.stands(holder, 'held')

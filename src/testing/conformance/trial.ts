@@ -172,11 +172,15 @@ export class Trial {
     return this.#coordinator.during?.(work) ?? work
   }
 
+  watch(entry: Entry, wake: Wake, backend: Backend = this.backend): Promise<() => void> {
+    return this.answer(Promise.resolve(backend.watch(entry, wake)))
+  }
+
   /** Watch an entry, and note what comes. */
   async watched(entry: Entry, backend: Backend = this.backend): Promise<Noted> {
     const noted: Noted = { wakes: [], stop: () => {} }
     const wake: Wake = (news) => void noted.wakes.push(news?.held)
-    noted.stop = await this.answer(backend.watch(entry, wake))
+    noted.stop = await this.watch(entry, wake, backend)
     return noted
   }
 

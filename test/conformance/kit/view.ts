@@ -27,7 +27,7 @@ export function viewOf(shared: Backend): Backend {
     describe: async (...words) => open().describe(...words),
     evict: async (...words) => open().evict(...words),
     diagnose: async (...words) => open().diagnose(...words),
-    watch: async (...words) => subscribed(shared.watch(...words)),
+    watch: async (...words) => subscribed(Promise.resolve(shared.watch(...words))),
     follow: async (...words) => subscribed(shared.follow(...words)),
     async *inspect(...words) {
       yield* open().inspect(...words)

@@ -35,8 +35,8 @@ export const memoryMutants: readonly Mutant[] = [
     patches: [
       {
         file: keeper,
-        find: 'group[index]!.answered(renewals[index]!, sentAt)',
-        replace: 'group[index]!.answered(renewals[index]!, this.#clock.now())',
+        find: 'group[index]!.answered(renewals[index], sentAt, heardAt)',
+        replace: 'group[index]!.answered(renewals[index], heardAt, heardAt)',
       },
       {
         file: acquire,
@@ -105,6 +105,11 @@ export const memoryMutants: readonly Mutant[] = [
         file: acquire,
         find: 'this.claim = { name: this.#entry.name, id: this.#entry.id }',
         replace: 'this.claim = this.#entry',
+      },
+      {
+        file: acquire,
+        find: 'const claim = { name: this.claim.name, id: this.claim.id, fence }',
+        replace: 'const claim = { ...this.claim, fence }',
       },
       {
         file: keeper,
@@ -266,15 +271,14 @@ export const memoryMutants: readonly Mutant[] = [
     patches: [
       {
         file: lease,
-        find: 'if (!this.#isOurs(renewal)) return this.#gone()',
-        replace: "if (renewal.state === 'waiting') return this.#gone()",
+        find: 'if (renewal && !this.#isOurs(renewal)) return this.#gone()',
+        replace: "if (renewal?.state === 'waiting') return this.#gone()",
       },
       {
         file: lease,
-        find: 'validity(sentAt, askedMs, renewal.ttlMs, this.#request.marginMs)',
-        replace: 'validity(sentAt, askedMs, (renewal as { ttlMs?: number }).ttlMs ?? askedMs, this.#request.marginMs)',
+        find: 'renewal ? renewal.ttlMs : askedMs',
+        replace: '(renewal as { ttlMs?: number } | undefined)?.ttlMs ?? askedMs',
       },
-      { file: lease, find: 'askedMs / 3, renewal.ttlMs / 3)', replace: 'askedMs / 3)' },
     ],
     seedsMax: 600,
   },
@@ -360,8 +364,8 @@ export const memoryMutants: readonly Mutant[] = [
     patches: [
       {
         file: keeper,
-        find: 'group[index]!.answered(renewals[index]!, sentAt)',
-        replace: 'group[index]!.answered(renewals[group.length - 1 - index]!, sentAt)',
+        find: 'group[index]!.answered(renewals[index], sentAt, heardAt)',
+        replace: 'group[index]!.answered(renewals[group.length - 1 - index], sentAt, heardAt)',
       },
     ],
     seedsMax: 1000,

@@ -10,7 +10,7 @@ import type { Verb } from '../plan.ts'
 import type { Call, Message } from './queues.ts'
 import type { Server } from './server.ts'
 import type { Servers } from './servers.ts'
-import { callsOf, isList, wordsOf } from './words.ts'
+import { answerOf, callsOf, wordsOf } from './words.ts'
 
 /** The pause before somebody who listens tries to connect again. */
 const AGAIN_MS = 20
@@ -37,8 +37,7 @@ export class Connection implements Client {
     const answer = this.#wire.send(verbOf(calls), server, calls[0]!.name, async () => {
       const { said, position } = this.#servers.carryOut(server, calls)
       written({ server, position })
-      const words = said.map(wordsOf)
-      return isList(args) ? words : words[0]
+      return answerOf(args, said.map(wordsOf))
     })
     // What follows on this connection comes after it, or is lost with it.
     this.#written = Promise.race([putDown, answer.then(() => putDown)])

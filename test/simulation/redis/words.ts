@@ -47,9 +47,12 @@ function listOf([first = '', second = '', third = '']: readonly string[]): reado
   return (JSON.parse(third) as string[]).flatMap((id, index) => ['renew', index + 1, id, second, 0])
 }
 
-/** Whether what a script is asked for is answered by a list. */
-export function isList([first = '']: readonly string[]): boolean {
-  return first.startsWith('[') || first === 'renewEach'
+/** How the script answers what it is asked for, where these are the words for each verb. */
+export function answerOf([first = '', , , fences = '']: readonly string[], words: readonly unknown[]): unknown {
+  if (first.startsWith('[')) return words
+  if (first !== 'renewEach') return words[0]
+  const known = JSON.parse(fences) as number[]
+  return words.flatMap((each, index) => (each === known[index] ? [] : [index + 1, each]))
 }
 
 /** What a join says, but for its token and tag. Times are microseconds. */
