@@ -87,7 +87,7 @@ const many: fc.Arbitrary<Many> = fc.record({
 })
 /** What was found at random, and is rare: in one request, one comes to hold, lingers, and is evicted. It is told nothing. */
 const whole: Terms = { weight: WHOLE, capacity: WHOLE, ttlMs: 1000, waitTtlMs: 1000, wait: true }
-const heldAndGone: [Terms[], Step[]] = [
+const heldAndGone: [Terms[], Step[], number] = [
   [whole, whole, whole, whole],
   [
     { request: [0, 1].map((each) => ({ verb: 'join', name: 0, n: each, terms: 0 })) },
@@ -100,11 +100,12 @@ const heldAndGone: [Terms[], Step[]] = [
     },
     'look',
   ],
+  Infinity,
 ]
 /** The same: what could never hold is not asked for, so what has ended before it is not seen yet. */
 const tooHeavy: Terms = { ...whole, capacity: 1 }
 const brief: Terms = { ...whole, weight: 1, capacity: 1, ttlMs: 50, waitTtlMs: 5000 }
-const neverAsked: [Terms[], Step[]] = [
+const neverAsked: [Terms[], Step[], number] = [
   [tooHeavy, brief, brief, brief],
   [
     { request: [0, 1].map((each) => ({ verb: 'join', name: 1, n: each, terms: 1 })) },
@@ -112,6 +113,7 @@ const neverAsked: [Terms[], Step[]] = [
     { request: [0, 1].map((each) => ({ verb: 'join', name: each, n: 2, terms: 0 })) },
     'look',
   ],
+  Infinity,
 ]
 
 /** At least two: one alone is written in another way. */
@@ -131,9 +133,10 @@ test('many verbs in one request answer as one after the other would, wake the sa
     fc.asyncProperty(
       fc.array(terms, { minLength: 4, maxLength: 4 }),
       fc.array(step, { minLength: 5, maxLength: 25, size: 'max' }),
-      async (shapes, steps) => {
+      fc.constantFrom(1, Infinity),
+      async (shapes, steps, burst) => {
         run += 1
-        const pair = new Pair(`run-${run}`, shapes)
+        const pair = new Pair(`run-${run}`, shapes, burst)
         for (const each of steps) await pair.take(each)
         await pair.end()
       },
@@ -149,7 +152,9 @@ class Pair {
   readonly #shapes: readonly Terms[]
   /** One for each name: the fences of a server are those of a name. */
   readonly #tables: ReadonlyMap<string, Table>
-  readonly #backend = new RedisBackend(clientOf(own.client), {}, { scripts: staged })
+  readonly #backend: RedisBackend
+  /** What needs more than a head is asked for once more: then also what it changes again was told. News are hints. */
+  readonly #twice: boolean
   /** What a message about an entry begins with: the backend counts those that it watches. */
   readonly #tags = new Map<string, string>()
   readonly #fences = new Map<string, bigint>()
@@ -160,8 +165,11 @@ class Pair {
   #there: ReadonlyMap<string, readonly string[]> = new Map()
   #now = START_MS
 
-  constructor(run: string, shapes: readonly Terms[]) {
+  /** @param burst so many in one request leave with heads alone at first */
+  constructor(run: string, shapes: readonly Terms[], burst: number) {
     this.#run = run
+    this.#twice = burst < Infinity
+    this.#backend = new RedisBackend(clientOf(own.client), {}, { scripts: staged, burst })
     this.#shapes = shapes
     this.#tables = new Map(['a', 'b', 'c'].map((each) => [`${run}:${each}`, new Table()]))
   }
@@ -336,11 +344,12 @@ class Pair {
       changed.clear()
     }
     const told = await said(own.client)
-    assert.deepEqual(told.wakes.toSorted(), wakes.toSorted())
+    if (this.#twice) for (const each of wakes) assert.ok(told.wakes.includes(each), `${each} was not told`)
+    else assert.deepEqual(told.wakes.toSorted(), wakes.toSorted())
     const news = new Set(told.changes.map((head) => head.slice('holdfast:{'.length, -1)))
     for (const name of changes) assert.ok(news.has(name) || !this.#followed.has(name), `no news of ${name}`)
     for (const name of news) {
-      assert.ok(changes.includes(name) || this.#untold.has(name), `news of ${name}, but nothing is new`)
+      assert.ok(this.#twice || changes.includes(name) || this.#untold.has(name), `news of ${name}, but nothing is new`)
       this.#untold.delete(name)
     }
   }

@@ -1,7 +1,8 @@
 /** How verbs leave: in parts, by heads, and in turns of the event loop. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Entry, Held } from '../../src/backend.ts'
+import type { Entry, Held, Standing } from '../../src/backend.ts'
 import { redis } from '../../src/backends/redis/index.ts'
 import { connect } from '../../src/index.ts'
 import { ownRedis } from '../kit/own-redis.ts'
@@ -12,13 +13,14 @@ function entry(name: string, id: string): Entry {
   return { name, id, weight: 1, capacity: 1, ttlMs: 60_000, waitTtlMs: 60_000, wait: true }
 }
 
-/** The words of all script calls of a client from now on, in their order. */
-function wordsSent(client: { evalsha: unknown }): string[] {
+/** The words of all script calls of a client from now on, in their order. The answer of the second one comes \`lateMs\` later. */
+function wordsSent(client: { evalsha: unknown }, lateMs = 0): string[] {
   const words: string[] = []
   const send = client.evalsha as (sha: string, keys: number, ...args: string[]) => Promise<unknown>
   client.evalsha = (sha: string, keys: number, ...args: string[]) => {
     words.push(args[keys]!)
-    return send.call(client, sha, keys, ...args)
+    const answer = send.call(client, sha, keys, ...args)
+    return words.length === 2 && lateMs > 0 ? sleep(lateMs).then(() => answer) : answer
   }
   onTestFinished(() => void (client.evalsha = send))
   return words
@@ -42,6 +44,40 @@ test('renewals of many leave in parts, by the heads; what has waiters is asked f
       expect(renewal?.state, `of ${index}`).toBe(index === 600 ? 'lost' : 'held')
     expect(words.splice(0).toSorted()).toEqual(calls.toSorted())
   }
+  await own.client.flushall()
+})
+
+test('of a burst, who finds others there is asked for once more, before whoever comes later, and then never again', async () => {
+  const others = redis(own.client)
+  const backend = redis(own.client)
+  onTestFinished(() => Promise.all([others.close(), backend.close()]).then(() => {}))
+  await others.join(entry('hot', 'holder'))
+  await others.join(entry('hot', 'waiter'))
+  const cold = Array.from({ length: 40 }, (_, index) => entry(`cold-${index}`, `id-${index}`))
+  /** 43 in two calls, of which the second one is answered later; \`next\` is asked for in between. */
+  const burst = async (first: string, second: string, next: string): Promise<Standing[]> => {
+    const asked: Promise<Standing>[] = []
+    for (const [index, each] of cold.entries()) {
+      asked.push(backend.join(each))
+      if (index === 3) asked.push(backend.join(entry('hot', first)))
+      if (index === 35) asked.push(backend.join(entry('hot', second)))
+    }
+    const between = asked[0]!.then(() => backend.join(entry('hot', next)))
+    const standings = await Promise.all(asked)
+    expect(standings.filter(({ state }) => state === 'held')).toHaveLength(40)
+    return [standings[4]!, standings[37]!, await between]
+  }
+  const words = wordsSent(own.client, 20)
+  expect(await burst('one', 'two', 'three')).toMatchObject(
+    [1, 2, 3].map((each) => ({ state: 'waiting', ahead: each + 1 })),
+  )
+  expect(words.splice(0)).toHaveLength(3)
+  for (const each of cold) await backend.leave(each)
+  words.length = 0
+  expect(await burst('four', 'five', 'six')).toMatchObject(
+    [4, 5, 6].map((each) => ({ state: 'waiting', ahead: each + 1 })),
+  )
+  expect(words.filter((each) => each.includes('"four"') || each.includes('"five"'))).toHaveLength(2)
   await own.client.flushall()
 })
 

@@ -94,10 +94,14 @@ interface Scripts {
   readonly others: Script
 }
 
-/** What only a few need: a place in a quorum; scripts that tests have changed, and time and chance of a simulation. */
+/**
+ * What only a few need: a place in a quorum; scripts that tests have changed, what is a burst to them, and time and chance of a
+ * simulation.
+ */
 interface Parts {
   readonly node?: NodeOptions
   readonly scripts?: Scripts
+  readonly burst?: number | undefined
   readonly runtime?: Runtime
 }
 
@@ -126,7 +130,7 @@ export class RedisBackend implements Node {
   constructor(
     client: Client,
     options: RedisOptions = {},
-    { node, scripts = SCRIPTS, runtime = realRuntime }: Parts = {},
+    { node, scripts = SCRIPTS, burst, runtime = realRuntime }: Parts = {},
   ) {
     const { keyPrefix = 'holdfast', replicas = 0, replicaTimeoutMs = 1000 } = options
     checkReplicas(client, replicas, replicaTimeoutMs)
@@ -140,8 +144,8 @@ export class RedisBackend implements Node {
       settings: JSON.stringify([micros(node.longestMs), node.durable ? 1 : 0]),
     }
     const turn = new Turn()
-    this.#joins = new Lane(client, scripts.joins, this.#naming, { turn, memory })
-    this.#others = new Lane(client, scripts.others, this.#naming, { turn, memory })
+    this.#joins = new Lane(client, scripts.joins, this.#naming, { turn, memory, burst })
+    this.#others = new Lane(client, scripts.others, this.#naming, { turn, memory, burst })
     this.#replicas = replicas
     // One connection each: a join that hangs holds up no renewal. Releases and all else stay on the client as it is.
     const replicated = (): Replicated => new Replicated(client, replicas, replicaTimeoutMs)

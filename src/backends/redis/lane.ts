@@ -5,6 +5,10 @@
  * When 64 tasks ask again as soon as they are answered, two calls of 32 are always on their way, and the process and the
  * server work at the same time: more than three pairs for every two that one call of 64 at a time brings (`docs/bench.md`, W2T).
  *
+ * A burst is mostly about names that nobody else wants, for which their heads are enough; and to write, read and free keys is a third
+ * of what a call costs. So it leaves with the heads alone, and where there is more, nothing is done, and that is asked for once more
+ * with all keys, before anything that has not left yet. It is known then of that name, and does not happen again.
+ *
  * No verb is answered by a request that left before it. Two lanes never wait for each other's answers.
  */
 import type { Claim, Placed } from '../../backend.ts'
@@ -75,6 +79,13 @@ export class Turn {
   }
 }
 
+export interface LaneOptions {
+  readonly turn?: Turn
+  readonly memory?: NodeMemory | undefined
+  /** How many make a burst, if not as many as is best. */
+  readonly burst?: number | undefined
+}
+
 export class Lane {
   readonly #client: Sender
   readonly #script: Script
@@ -82,22 +93,22 @@ export class Lane {
   readonly #turn: Turn | undefined
   readonly #memory: NodeMemory | undefined
   readonly #flushLater = (): void => this.#flush()
+  readonly #burst: number
   #waiting: Asked[] = []
+  /** How many calls are on their way with heads alone; and what of them has to be asked for once more, when none is. */
+  #short = 0
+  #again: Asked[] = []
   /** Of those who were renewed last. */
   #parts: Part[] = []
   #isBurst = false
 
-  constructor(
-    client: Sender,
-    script: Script,
-    naming: Naming,
-    { turn, memory }: { readonly turn?: Turn; readonly memory?: NodeMemory | undefined } = {},
-  ) {
+  constructor(client: Sender, script: Script, naming: Naming, { turn, memory, burst = BURST }: LaneOptions = {}) {
     this.#client = client
     this.#script = script
     this.#naming = naming
     this.#turn = client.writesLater ? turn : undefined
     this.#memory = memory
+    this.#burst = burst
   }
 
   ask(name: string, verb: string, words: Words, terms?: Terms): Promise<unknown> {
@@ -178,16 +189,21 @@ export class Lane {
   #enqueue(asked: Asked): void {
     this.#waiting.push(asked)
     if (this.#waiting.length === 1) process.nextTick(this.#flushLater)
-    else if (this.#waiting.length === BURST && !this.#isBurst) this.#flushEarly()
+    else if (this.#waiting.length === this.#burst && !this.#isBurst) this.#flushEarly()
+  }
+
+  /** Whether heads are enough for what does without: each has to be understood, and may have to be asked for again. */
+  get #mayBeShort(): boolean {
+    const { cluster, reads } = this.#client
+    return !(cluster || reads || this.#memory)
   }
 
   /** Once a turn. */
   #flushEarly(): void {
-    const { blocked, cluster, reads } = this.#client
-    if (blocked || cluster || reads || this.#memory || this.#turn?.hasBurst) return
+    if (this.#client.blocked || !this.#mayBeShort || this.#turn?.hasBurst || this.#again.length > 0) return
     this.#isBurst = true
     this.#turn?.begin()
-    this.#send(this.#waiting)
+    this.#send(this.#waiting, true)
     this.#waiting = []
   }
 
@@ -196,13 +212,17 @@ export class Lane {
     if (blocked) return void blocked.then(() => this.#flush())
     const waiting = this.#waiting
     if (waiting.length > 0 && this.#turn?.hasBurst) return nextTurn(this.#flushLater)
-    this.#waiting = []
     this.#isBurst = false
-    if (waiting.length === 0) return
-    if (waiting.length === 1 && !reads && !this.#memory) return this.#sendOne(waiting[0]!)
-    if (waiting.length >= BURST) this.#turn?.begin()
+    // What has to be asked for again goes first.
+    if (waiting.length === 0 || this.#again.length > 0) return
+    this.#waiting = []
+    // What comes after a call that may have to be asked again must be no quicker than that.
+    const short = this.#mayBeShort && (waiting.length >= this.#burst || this.#short > 0)
+    if (waiting.length === 1 && !reads && !this.#memory && !short) return this.#sendOne(waiting[0]!)
+    if (waiting.length >= this.#burst) this.#turn?.begin()
     for (const asked of cluster ? byName(waiting) : [waiting]) {
-      for (let first = 0; first < asked.length; first += VERBS_MAX) this.#send(asked.slice(first, first + VERBS_MAX))
+      for (let first = 0; first < asked.length; first += VERBS_MAX)
+        this.#send(asked.slice(first, first + VERBS_MAX), short)
     }
   }
 
@@ -218,8 +238,12 @@ export class Lane {
     )
   }
 
-  /** As a list. */
-  #send(asked: readonly Asked[]): void {
+  /**
+   * As a list.
+   *
+   * @param short with no more than the head of a name, where that may be enough
+   */
+  #send(asked: readonly Asked[], short: boolean): void {
     const keys: string[] = []
     const firsts = new Map<string, number>()
     const args = ['']
@@ -229,7 +253,9 @@ export class Lane {
       let first = firsts.get(name)
       if (first === undefined) {
         firsts.set(name, (first = keys.length + 1))
-        keys.push(...this.#naming.of(name).keys)
+        const known = this.#naming.of(name)
+        if (short && !known.crowded) keys.push(known.keys[0])
+        else keys.push(...known.keys)
       }
       let place = terms && places.get(terms)
       if (terms && place === undefined) {
@@ -243,15 +269,35 @@ export class Lane {
       keys.push(this.#memory.key)
       args.push(this.#memory.settings)
     }
+    if (short) this.#short += 1
     this.#client.script(this.#script, keys, args).then(
       (said) => {
         const answers = said as readonly unknown[]
-        for (let index = 0; index < asked.length; index += 1) settle(asked[index]!, answers[index])
+        for (let index = 0; index < asked.length; index += 1) {
+          const answer = answers[index]
+          if (isCrowded(answer)) this.#crowded(asked[index]!)
+          else settle(asked[index]!, answer)
+        }
+        if (short) this.#shortIsOver()
       },
       (error: unknown) => {
         for (const { reject } of asked) reject(redisError(error))
+        if (short) this.#shortIsOver()
       },
     )
+  }
+
+  #crowded(asked: Asked): void {
+    this.#naming.of(asked.name).crowded = true
+    this.#again.push(asked)
+  }
+
+  #shortIsOver(): void {
+    this.#short -= 1
+    if (this.#short > 0 || this.#again.length === 0) return
+    this.#waiting = [...this.#again, ...this.#waiting]
+    this.#again = []
+    this.#flush()
   }
 }
 

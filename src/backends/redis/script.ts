@@ -40,10 +40,10 @@ import { MEMORY } from './memory.ts'
 const QUEUE: string = String.raw`
 -- KEYS: four a name, and one more of a node, whose ARGV ends with what it has to know. ARGV: either one verb, with whom it is
 -- about and its arguments; or many, as a list in JSON, five places a verb: its word, where the keys of its name begin, whom it is
--- about, and two arguments. The terms of a join stand in three places of ARGV, after the list, and the join says where.
+-- about, and two arguments. The terms of a join stand in three places of ARGV, after the list, and the join says where. Of any name
+-- the head alone may be in KEYS: where it takes more, nothing is done.
 -- Or, with the heads alone in KEYS, the word renewEach, a ttl, and two lists in JSON: of an owner token for each, and of a fence.
--- Where there is more to look at than the head, nothing is done. What now holds with that fence is not answered; of the others, one
--- after the other, which they are, and what would have been.
+-- What now holds with that fence is not answered; of the others, one after the other, which they are, and what would have been.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -168,6 +168,8 @@ for at = 2, #asked, 5 do heads[#heads + 1] = KEYS[asked[at]] end
 for place, raw in ipairs(call('MGET', unpack(heads))) do raws[heads[place]] = raw end
 ${MEMORY}
 local queues, broken, answers = {}, {}, {}
+-- In place of a queue that takes more keys than were given: of its name nothing more is done.
+local short = {}
 local load, save, carryOutInCrowd
 
 local function carryOut(head, first, verb, subject, x, y)
@@ -176,17 +178,23 @@ local function carryOut(head, first, verb, subject, x, y)
     if answer then return answer end
     if verb == 'seed' then verb, x = 'join', '' end
   end
-  if not queues[head] then
+  local q = queues[head]
+  if not q then
     local raw = raws[head]
     raws[head] = nil
     local answer
     answer, raw = alone(head, raw, verb, subject, x, y)
     if answer then return answer end
-    if KEYS[first + 1] ~= head .. ':order' then return { 'crowded' } end
-    if not load then load, save, carryOutInCrowd = makeCrowd() end
-    queues[head] = load(first, raw)
+    if KEYS[first + 1] == head .. ':order' then
+      if not load then load, save, carryOutInCrowd = makeCrowd() end
+      q = load(first, raw)
+    else
+      q = short
+    end
+    queues[head] = q
   end
-  return carryOutInCrowd(queues[head], verb, subject, x, y)
+  if q == short then return { 'crowded' } end
+  return carryOutInCrowd(q, verb, subject, x, y)
 end
 
 local place = 0
@@ -211,8 +219,10 @@ while place < #heads do
   if not done then breakName(heads[place], reason) end
 end
 for head, q in pairs(queues) do
-  local done, reason = pcall(save, q)
-  if not done then breakName(head, reason) end
+  if q ~= short then
+    local done, reason = pcall(save, q)
+    if not done then breakName(head, reason) end
+  end
 end
 if memory then memory.save() end
 -- Where anything went wrong, nobody knows what became of any verb of that name.
