@@ -118,9 +118,9 @@ async function bareScript({ port }: Place): Promise<Contestant> {
   const naming = new Naming('holdfast')
   const terms = [String(TTL_MS * 1000), '0', JSON.stringify([1, 1, 5_000_000, 1, -1, '', '{"host":"localhost"}'])]
   const ask = (names: readonly string[], listOf: (first: number, index: number) => unknown[]): Promise<unknown> => {
-    const keys = names.flatMap((name) => naming.of(`lock:${name}`).keys)
-    const list = names.flatMap((_, index) => listOf(4 * index + 1, index))
-    return client.evalsha(sha, keys.length, ...keys, JSON.stringify(list), ...terms)
+    const heads = names.map((name) => naming.of(`lock:${name}`).keys[0])
+    const list = names.flatMap((_, index) => listOf(index + 1, index))
+    return client.evalsha(sha, heads.length, ...heads, JSON.stringify(list), ...terms)
   }
   let count = 0
   const pairs = async (names: readonly string[]): Promise<void> => {
