@@ -87,6 +87,16 @@ export function memoryOf([incarnation, top, quarantine]: Recalled): Memory {
   return { incarnation, top: BigInt(top), quarantineMs: Number(quarantine) < 0 ? undefined : millis(quarantine) }
 }
 
+/** Of one verb of many: nobody knows what became of it. */
+export function failed(answer: unknown): answer is readonly ['error', unknown] {
+  return Array.isArray(answer) && answer[0] === 'error'
+}
+
+/** Of one verb of many: nothing was done, for it takes more keys than were given. */
+export function isCrowded(answer: unknown): boolean {
+  return Array.isArray(answer) && answer[0] === 'crowded'
+}
+
 function millis(micros: Numeric): number {
   return Number(micros) / 1000
 }

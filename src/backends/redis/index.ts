@@ -11,6 +11,7 @@ import type { Runtime } from '../../runtime.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Looked, Recalled } from './answer.ts'
 import { memoryOf, micros, standing, viewOf, yes } from './answer.ts'
+import { Bulk } from './bulk.ts'
 import type { Client, RedisLike, Script } from './client.ts'
 import { clientOf, scriptOf } from './client.ts'
 import { diagnose } from './diagnose.ts'
@@ -123,6 +124,7 @@ export class RedisBackend implements Node {
   /** Of what somebody will believe in: joins; renewals and downgrades. */
   readonly #grants: Lane
   readonly #renewals: Lane
+  readonly #bulk: Bulk
   readonly #replicas: number
   readonly #replicated: readonly Replicated[]
   #closed = false
@@ -152,6 +154,7 @@ export class RedisBackend implements Node {
     const [grants, renewals] = (this.#replicated = replicas === 0 ? [] : [replicated(), replicated()])
     this.#grants = grants ? new Lane(grants, scripts.joins, this.#naming) : this.#joins
     this.#renewals = renewals ? new Lane(renewals, scripts.others, this.#naming) : this.#others
+    this.#bulk = new Bulk(renewals ?? client, scripts.others, this.#naming, this.#renewals)
   }
 
   join(entry: Entry): Promise<Standing> {
@@ -187,7 +190,7 @@ export class RedisBackend implements Node {
 
   async renewAll(claims: readonly Placed[], ttlMs: number): Promise<(Renewal | undefined)[]> {
     if (this.#closed) throw closed()
-    const answers = await this.#renewals.renewAll(claims, micros(ttlMs))
+    const answers = await this.#bulk.renew(claims, micros(ttlMs))
     return answers.map((answer) => (answer === undefined ? undefined : (standing(answer, ttlMs) as Renewal)))
   }
 

@@ -11,15 +11,15 @@
  *
  * No verb is answered by a request that left before it. Two lanes never wait for each other's answers.
  */
-import type { Claim, Placed } from '../../backend.ts'
 import { nextTurn } from '../../runtime.ts'
+import { failed, isCrowded } from './answer.ts'
 import type { Client, Script } from './client.ts'
 import { redisError } from './errors.ts'
 import type { Naming } from './keys.ts'
 import type { Terms } from './terms.ts'
 
 /** A server does nothing else while it runs a script. */
-const VERBS_MAX = 500
+export const VERBS_MAX = 500
 /** So many share what a call costs beside its verbs; then it is better to be early. */
 const BURST = 32
 
@@ -49,21 +49,6 @@ interface Asked {
   readonly resolve: (answer: unknown) => void
   readonly reject: (error: unknown) => void
 }
-
-/** Some of many claims, and how they are asked for. */
-interface Part {
-  readonly claims: readonly Placed[]
-  /** Of those for which the head of the name is enough: where in the part they are, the heads, and two lists in JSON. */
-  readonly alone: readonly number[]
-  readonly heads: readonly string[]
-  readonly ids: string
-  readonly fences: string
-  /** Where the others are. */
-  readonly crowded: readonly number[]
-}
-
-/** Nobody has it. */
-const NO_FENCE = 0
 
 /**
  * What the lanes of a client have in common that writes only when a turn of the event loop is over: what they send in one turn
@@ -98,8 +83,6 @@ export class Lane {
   /** How many calls are on their way with heads alone; and what of them has to be asked for once more, when none is. */
   #short = 0
   #again: Asked[] = []
-  /** Of those who were renewed last. */
-  #parts: Part[] = []
   #isBurst = false
 
   constructor(client: Sender, script: Script, naming: Naming, { turn, memory, burst = BURST }: LaneOptions = {}) {
@@ -113,77 +96,6 @@ export class Lane {
 
   ask(name: string, verb: string, words: Words, terms?: Terms): Promise<unknown> {
     return new Promise((resolve, reject) => this.#enqueue({ name, verb, words, terms, resolve, reject }))
-  }
-
-  /**
-   * Renew many: their answers in order, or an error when one is missing. `undefined`: holds, with the fence that was given.
-   *
-   * Most are the only entry of their name, for which its head is enough, and keys are most of what such a request is made of. Where
-   * there is more, nothing is done, and it is asked for as any verb is. What is as everybody knows already is not said. And who holds
-   * at one renewal mostly holds at the next, so what was made of them is kept. All this, and doing without a promise for each, makes
-   * it a quarter of what they would cost as so many verbs.
-   */
-  async renewAll(claims: readonly Placed[], ttl: number): Promise<unknown[]> {
-    const answers = Array<unknown>(claims.length).fill(undefined)
-    const asked: Promise<void>[] = []
-    for (let first = 0; first < claims.length; first += VERBS_MAX) {
-      const index = first / VERBS_MAX
-      const known = this.#parts[index]
-      const part = known && isOf(known, claims, first) ? known : this.#partOf(claims.slice(first, first + VERBS_MAX))
-      this.#parts[index] = part
-      if (part.alone.length > 0) asked.push(this.#renewByHeads(part, ttl, first, answers))
-      for (const place of part.crowded) asked.push(this.#renew(part.claims[place]!, ttl, first + place, answers))
-    }
-    this.#parts.length = Math.ceil(claims.length / VERBS_MAX)
-    await Promise.all(asked)
-    return answers
-  }
-
-  #partOf(claims: readonly Placed[]): Part {
-    const alone: number[] = []
-    const heads: string[] = []
-    const ids: string[] = []
-    const fences: number[] = []
-    const crowded: number[] = []
-    for (const [place, { name, id, fence }] of claims.entries()) {
-      const known = this.#naming.of(name)
-      if (known.crowded || this.#client.cluster) {
-        crowded.push(place)
-        continue
-      }
-      alone.push(place)
-      heads.push(known.keys[0])
-      ids.push(id)
-      fences.push(fence === undefined ? NO_FENCE : Number(fence))
-    }
-    return { claims, alone, heads, ids: JSON.stringify(ids), fences: JSON.stringify(fences), crowded }
-  }
-
-  async #renewByHeads(part: Part, ttl: number, first: number, answers: unknown[]): Promise<void> {
-    while (this.#client.blocked) await this.#client.blocked
-    const words = ['renewEach', String(ttl), part.ids, part.fences]
-    const others = (await this.#client.script(this.#script, part.heads, words).catch((error: unknown) => {
-      throw redisError(error)
-    })) as readonly unknown[]
-    const again: Promise<void>[] = []
-    for (let at = 0; at < others.length; at += 2) {
-      const place = part.alone[Number(others[at]) - 1]!
-      const claim = part.claims[place]!
-      const answer = others[at + 1]
-      if (failed(answer)) throw redisError(answer[1])
-      if (isCrowded(answer)) {
-        this.#naming.of(claim.name).crowded = true
-        this.#parts = []
-        again.push(this.#renew(claim, ttl, first + place, answers))
-      } else {
-        answers[first + place] = answer
-      }
-    }
-    await Promise.all(again)
-  }
-
-  async #renew({ name, id }: Claim, ttl: number, place: number, answers: unknown[]): Promise<void> {
-    answers[place] = await this.ask(name, 'renew', [id, ttl])
   }
 
   #enqueue(asked: Asked): void {
@@ -275,7 +187,7 @@ export class Lane {
         const answers = said as readonly unknown[]
         for (let index = 0; index < asked.length; index += 1) {
           const answer = answers[index]
-          if (isCrowded(answer)) this.#crowded(asked[index]!)
+          if (short && isCrowded(answer)) this.#crowded(asked[index]!)
           else settle(asked[index]!, answer)
         }
         if (short) this.#shortIsOver()
@@ -301,24 +213,9 @@ export class Lane {
   }
 }
 
-/** Whether these are the claims of `part`: the same objects, in the same order. */
-function isOf({ claims: those }: Part, claims: readonly Placed[], first: number): boolean {
-  if (those.length !== Math.min(VERBS_MAX, claims.length - first)) return false
-  for (let place = 0; place < those.length; place += 1) if (those[place] !== claims[first + place]) return false
-  return true
-}
-
 function settle({ resolve, reject }: Asked, answer: unknown): void {
   if (failed(answer)) reject(redisError(answer[1]))
   else resolve(answer)
-}
-
-function failed(answer: unknown): answer is readonly ['error', unknown] {
-  return Array.isArray(answer) && answer[0] === 'error'
-}
-
-function isCrowded(answer: unknown): boolean {
-  return Array.isArray(answer) && answer[0] === 'crowded'
 }
 
 /** What concerns one name lies on one node. */
