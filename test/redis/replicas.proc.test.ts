@@ -123,20 +123,25 @@ test('whose turn it is while the replica is out of reach holds when the replica 
   expect(await (await next).release()).toBe('released')
 })
 
-test('a lease is in doubt while its renewals are not replicated, and held again afterwards', async () => {
-  const locks = locksAt(`${group.primary.url}?replicas=1`)
-  const lease = await locks.acquire('x', { ttl: '6s' })
-  await lease.renew()
-  const doubts: unknown[] = []
-  const note = (event: unknown): void => void doubts.push((event as { error: { code: string } }).error.code)
-  subscribe('holdfast:doubt', note)
-  onTestFinished(() => void unsubscribe('holdfast:doubt', note))
-  group.wires[0]!.silence()
-  await expect.poll(() => lease.state, { timeout: 10_000 }).toBe('doubtful')
-  group.wires[0]!.heal()
-  await expect.poll(() => lease.state).toBe('held')
-  expect(doubts).toContain('NOT_REPLICATED')
-})
+test.each([1, 3])(
+  '%i leases are in doubt while renewals are not replicated, and held again afterwards',
+  async (count) => {
+    const locks = locksAt(`${group.primary.url}?replicas=1`)
+    const names = Array.from({ length: count }, (_, index) => `x${index}`)
+    const leases = await Promise.all(names.map((name) => locks.acquire(name, { ttl: '6s' })))
+    const states = (): string[] => leases.map(({ state }) => state)
+    for (const lease of leases) await lease.renew()
+    const doubts: unknown[] = []
+    const note = (event: unknown): void => void doubts.push((event as { error: { code: string } }).error.code)
+    subscribe('holdfast:doubt', note)
+    onTestFinished(() => void unsubscribe('holdfast:doubt', note))
+    group.wires[0]!.silence()
+    await expect.poll(states, { timeout: 10_000 }).toEqual(names.map(() => 'doubtful'))
+    group.wires[0]!.heal()
+    await expect.poll(states).toEqual(names.map(() => 'held'))
+    expect(doubts).toContain('NOT_REPLICATED')
+  },
+)
 
 test('while a join waits for replicas, releases and renewals go on', async () => {
   const backend = redisAt(group.primary.url, { replicas: 1, replicaTimeoutMs: 30_000 })

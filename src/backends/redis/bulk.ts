@@ -21,8 +21,8 @@ interface Part {
   readonly heads: readonly string[]
   readonly ids: string
   readonly fences: string
-  /** Where the others are. */
-  readonly crowded: readonly number[]
+  /** Where those are that are asked for as any verb is. */
+  readonly others: readonly number[]
 }
 
 /** Nobody has it. */
@@ -54,7 +54,7 @@ export class Bulk {
       const part = known && isOf(known, claims, first) ? known : this.#partOf(claims.slice(first, first + VERBS_MAX))
       this.#parts[index] = part
       if (part.alone.length > 0) asked.push(this.#renewByHeads(part, ttl, first, answers))
-      for (const place of part.crowded) asked.push(this.#renewOne(part.claims[place]!, ttl, first + place, answers))
+      for (const place of part.others) asked.push(this.#renewOne(part.claims[place]!, ttl, first + place, answers))
     }
     this.#parts.length = Math.ceil(claims.length / VERBS_MAX)
     await Promise.all(asked)
@@ -66,11 +66,13 @@ export class Bulk {
     const heads: string[] = []
     const ids: string[] = []
     const fences: number[] = []
-    const crowded: number[] = []
+    const others: number[] = []
+    // Of a cluster, each name may lie elsewhere; and who reads the answers would not find those that go without saying.
+    const { cluster, reads } = this.#client
     for (const [place, { name, id, fence }] of claims.entries()) {
       const known = this.#naming.of(name)
-      if (known.crowded || this.#client.cluster) {
-        crowded.push(place)
+      if (known.crowded || cluster || reads) {
+        others.push(place)
         continue
       }
       alone.push(place)
@@ -78,20 +80,19 @@ export class Bulk {
       ids.push(id)
       fences.push(fence === undefined ? NO_FENCE : Number(fence))
     }
-    return { claims, alone, heads, ids: JSON.stringify(ids), fences: JSON.stringify(fences), crowded }
+    return { claims, alone, heads, ids: JSON.stringify(ids), fences: JSON.stringify(fences), others }
   }
 
   async #renewByHeads(part: Part, ttl: number, first: number, answers: unknown[]): Promise<void> {
-    while (this.#client.blocked) await this.#client.blocked
     const words = ['renewEach', String(ttl), part.ids, part.fences]
-    const others = (await this.#client.script(this.#script, part.heads, words).catch((error: unknown) => {
+    const said = (await this.#client.script(this.#script, part.heads, words).catch((error: unknown) => {
       throw redisError(error)
     })) as readonly unknown[]
     const again: Promise<void>[] = []
-    for (let at = 0; at < others.length; at += 2) {
-      const place = part.alone[Number(others[at]) - 1]!
+    for (let at = 0; at < said.length; at += 2) {
+      const place = part.alone[Number(said[at]) - 1]!
       const claim = part.claims[place]!
-      const answer = others[at + 1]
+      const answer = said[at + 1]
       if (failed(answer)) throw redisError(answer[1])
       if (isCrowded(answer)) {
         this.#naming.of(claim.name).crowded = true
