@@ -2,7 +2,6 @@
 import type { Mutant } from '../mutant.ts'
 
 const backend = 'backends/redis/index.ts'
-const bulk = 'backends/redis/bulk.ts'
 const replicated = 'backends/redis/replicated.ts'
 const table = 'queue/table.ts'
 
@@ -56,12 +55,6 @@ export const redisMutants: readonly Mutant[] = [
       },
     ],
     seedsMax: 400,
-  },
-  {
-    name: 'many-renewals-go-without-saying',
-    mistake: 'of many renewals, those that are not answered are not looked for on the replicas',
-    patches: [{ file: bulk, find: 'known.crowded || cluster || reads', replace: 'known.crowded || cluster' }],
-    seedsMax: 4000,
   },
   {
     name: 'waits-for-the-last-one',
