@@ -66,8 +66,10 @@ class RedisPlace implements Place {
   /** A server that follows this one, and has all that it has, and its clock: one behind it would take back fences. */
   async replica(): Promise<RedisServer> {
     const env = this.#dial?.env ?? {}
-    const replica = await RedisServer.startWith({ env }, '--replicaof', '127.0.0.1', String(this.#server.port))
+    const replica = await RedisServer.startWith({ env })
     const admin = adminOf(replica)
+    // Told, and not started so: in the place of that one, and started again, it would follow the dead.
+    await admin.replicaof('127.0.0.1', this.#server.port)
     await eventually(async () => (await admin.info('replication')).includes('master_link_status:up'), 'a replica')
     admin.disconnect()
     return replica
