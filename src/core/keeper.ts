@@ -56,9 +56,9 @@ export class Keeper {
     this.#charges.delete(charge)
   }
 
-  /** `charge`, which is in our care, has set its times anew. */
+  /** `charge` has set its times anew. */
   plan(charge: Charge): void {
-    this.#wakeAt(Math.min(charge.renewAt, charge.endsAt))
+    if (this.#charges.has(charge)) this.#wakeAt(Math.min(charge.renewAt, charge.endsAt))
   }
 
   /** Renew now, and whatever may go along. Does nothing while a renewal of it is on its way. */

@@ -168,6 +168,8 @@ test('a charge that ends is told so, at its end and not before, and one that was
   expect(heard()).toEqual([['1', 'ended']])
   expect(calls()).toEqual([])
   expect(standing()).toEqual([])
+  keeper.plan(one)
+  expect(standing()).toEqual([])
 })
 
 test('a charge that set its times anew is heeded, whether they came closer or not', () => {

@@ -141,7 +141,7 @@ test('many verbs in one request answer as one after the other would, wake the sa
         await pair.end()
       },
     ),
-    { numRuns: Number(process.env['HOLDFAST_RUNS'] ?? 300), examples: [heldAndGone, neverAsked] },
+    { numRuns: Number(process.env['HOLDFAST_RUNS'] ?? 600), examples: [heldAndGone, neverAsked] },
   )
   expect(run).toBeGreaterThan(0)
 })

@@ -13,7 +13,7 @@ function entry(name: string, id: string): Entry {
   return { name, id, weight: 1, capacity: 1, ttlMs: 60_000, waitTtlMs: 60_000, wait: true }
 }
 
-/** The words of all script calls of a client from now on, in their order. The answer of the second one comes \`lateMs\` later. */
+/** The words of all script calls of a client from now on, in their order. The answer of the second one comes `lateMs` later. */
 function wordsSent(client: { evalsha: unknown }, lateMs = 0): string[] {
   const words: string[] = []
   const send = client.evalsha as (sha: string, keys: number, ...args: string[]) => Promise<unknown>
@@ -54,7 +54,7 @@ test('of a burst, who finds others there is asked for once more, before whoever 
   await others.join(entry('hot', 'holder'))
   await others.join(entry('hot', 'waiter'))
   const cold = Array.from({ length: 40 }, (_, index) => entry(`cold-${index}`, `id-${index}`))
-  /** 43 in two calls, of which the second one is answered later; \`next\` is asked for in between. */
+  /** 43 in two calls, of which the second one is answered later; `next` is asked for in between. */
   const burst = async (first: string, second: string, next: string): Promise<Standing[]> => {
     const asked: Promise<Standing>[] = []
     for (const [index, each] of cold.entries()) {

@@ -2,7 +2,7 @@
  * Renews many at a time: a quarter of what they would cost as so many verbs.
  *
  * Most are the only entry of their name, for which its head is enough, and keys are most of what such a request is made of. Where
- * there is more, nothing is done, and it is asked for as any verb is. What is as everybody knows already is not said. And who holds at
+ * there is more, nothing is done, and it is asked for like any other verb. What is as everybody knows already is not said. And who holds at
  * one renewal mostly holds at the next, so what was made of them is kept.
  */
 import type { Claim, Placed } from '../../backend.ts'
@@ -21,7 +21,7 @@ interface Part {
   readonly heads: readonly string[]
   readonly ids: string
   readonly fences: string
-  /** Where those are that are asked for as any verb is. */
+  /** Where those are that are asked for like any other verb. */
   readonly others: readonly number[]
 }
 

@@ -79,6 +79,8 @@ export class Lane {
   readonly #memory: NodeMemory | undefined
   readonly #flushLater = (): void => this.#flush()
   readonly #burst: number
+  /** Whether heads may be enough. Not to who has to understand the answers. */
+  readonly #mayBeShort: boolean
   #waiting: Asked[] = []
   /** How many calls are on their way with heads alone; and what of them has to be asked for once more, when none is. */
   #short = 0
@@ -92,6 +94,7 @@ export class Lane {
     this.#turn = client.writesLater ? turn : undefined
     this.#memory = memory
     this.#burst = burst
+    this.#mayBeShort = !(client.cluster || client.reads || memory)
   }
 
   ask(name: string, verb: string, words: Words, terms?: Terms): Promise<unknown> {
@@ -102,12 +105,6 @@ export class Lane {
     this.#waiting.push(asked)
     if (this.#waiting.length === 1) process.nextTick(this.#flushLater)
     else if (this.#waiting.length === this.#burst && !this.#isBurst) this.#flushEarly()
-  }
-
-  /** Whether heads are enough for what does without: each has to be understood, and may have to be asked for again. */
-  get #mayBeShort(): boolean {
-    const { cluster, reads } = this.#client
-    return !(cluster || reads || this.#memory)
   }
 
   /** Once a turn. */
