@@ -2,6 +2,7 @@
 import { FleetingMap } from '../../fleeting.ts'
 import type { CopyEvents, CopyParts, Snapshot } from './copy.ts'
 import { Copy } from './copy.ts'
+import type { Tick } from './tick.ts'
 
 /** Whoever locked a name is likely to lock it again. */
 const IDLE_MS = 3000
@@ -10,6 +11,7 @@ const IDLE_MAX_MS = 600_000
 
 export class Copies {
   readonly #parts: CopyParts
+  readonly #tick: Tick
   readonly #eventsOf: (name: string) => CopyEvents
   /** Without leases a copy remembers since when entries have not changed, for whoever tries again. */
   readonly #remembers: boolean
@@ -17,8 +19,9 @@ export class Copies {
   /** Those that nobody needs, and until when they are kept. */
   readonly #idle = new Map<Copy, number>()
 
-  constructor(parts: CopyParts, eventsOf: (name: string) => CopyEvents, remembers: boolean) {
+  constructor(parts: CopyParts, tick: Tick, eventsOf: (name: string) => CopyEvents, remembers: boolean) {
     this.#parts = parts
+    this.#tick = tick
     this.#eventsOf = eventsOf
     this.#remembers = remembers
   }
@@ -39,14 +42,13 @@ export class Copies {
     return copy
   }
 
-  /** @returns when to look whether it is needed again */
-  release(copy: Copy): number {
+  release(copy: Copy): void {
     copy.users -= 1
-    if (copy.users > 0) return Infinity
+    if (copy.users > 0) return
     const longest = this.#remembers ? Math.max(0, ...copy.places.map(({ record }) => record.keptMs)) : 0
     const until = this.#parts.clock.now() + Math.min(Math.max(IDLE_MS, 2 * longest), IDLE_MAX_MS)
     this.#idle.set(copy, until)
-    return until
+    this.#tick.at(until)
   }
 
   /** End those that nobody has needed for a while. @returns when to look again */

@@ -148,6 +148,8 @@ export class Seats {
   /** The numbers in use, by name. */
   readonly #numbers = new FleetingMap<string, Set<number>>()
   readonly #seats = new FleetingMap<string, Seat>()
+  /** Holders that nothing watches yet, and from when on something should: the oldest first. */
+  readonly unwatched: Map<Seat, number> = new Map()
   /** No seat is due before this: a lower bound. */
   #earliest = Infinity
 
@@ -195,6 +197,7 @@ export class Seats {
   /** It is nobody's any more, and its key is not there. */
   end(seat: Seat): void {
     seat.state = 'over'
+    this.unwatched.delete(seat)
     if (this.#seats.get(seat.id) === seat) this.#seats.delete(seat.id)
     this.free(seat.name, seat.number)
     seat.number = undefined

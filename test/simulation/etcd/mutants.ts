@@ -1,10 +1,13 @@
 /** Known mistakes that only etcd with its leases, leaders and watches shows, to be put in on purpose. */
 import type { Mutant } from '../mutant.ts'
 
-const backend = 'backends/etcd/index.ts'
+const endings = 'backends/etcd/endings.ts'
 const joining = 'backends/etcd/joining.ts'
+const joins = 'backends/etcd/joins.ts'
+const keeping = 'backends/etcd/keeping.ts'
 const lane = 'backends/etcd/lane.ts'
 const leases = 'backends/etcd/leases.ts'
+const standings = 'backends/etcd/standings.ts'
 const store = 'backends/etcd/store.ts'
 
 export const etcdMutants: readonly Mutant[] = [
@@ -13,7 +16,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'an entry is kept for its ttl from its join, however old its lease is',
     patches: [
       {
-        file: backend,
+        file: standings,
         find: 'const lasting = seat.lease ? seat.lease.until - delayOf(seat) : Infinity',
         replace: 'const lasting = Infinity',
       },
@@ -35,7 +38,7 @@ export const etcdMutants: readonly Mutant[] = [
   {
     name: 'holder-not-told',
     mistake: 'a watch that tells of the end of an entry is not heeded by its holder',
-    patches: [{ file: backend, find: '    this.#wakes.wake(id)\n    alarm?.()', replace: '    this.#wakes.wake(id)' }],
+    patches: [{ file: endings, find: '    this.#wakes.wake(id)\n    alarm?.()', replace: '    this.#wakes.wake(id)' }],
     seedsMax: 1000,
   },
   {
@@ -55,7 +58,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'a copy of the queue speaks of a place that it has not heard of',
     patches: [
       {
-        file: backend,
+        file: standings,
         find: 'if (!copy.standing || !copy.knows(seat.fence)) await',
         replace: 'if (!copy.standing) await',
       },
@@ -72,14 +75,16 @@ export const etcdMutants: readonly Mutant[] = [
     name: 'joins-together',
     mistake: 'two entries of one name may join in one transaction',
     patches: [
-      { file: backend, find: 'const apart = seats.map(({ name }) => name)', replace: 'const apart: string[] = []' },
+      { file: joins, find: 'const apart = seats.map(({ name }) => name)', replace: 'const apart: string[] = []' },
     ],
     seedsMax: 400,
   },
   {
     name: 'taken-over-early',
     mistake: 'without leases, an entry is taken over after half of its ttl',
-    patches: [{ file: backend, find: 'now - seenAt >= record.keptMs)', replace: 'now - seenAt >= record.keptMs / 2)' }],
+    patches: [
+      { file: standings, find: 'now - seenAt >= record.keptMs)', replace: 'now - seenAt >= record.keptMs / 2)' },
+    ],
     seedsMax: 400,
   },
   {
@@ -87,7 +92,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'without leases, a waiter whose wall clock is set ahead takes over what others hold',
     patches: [
       {
-        file: backend,
+        file: standings,
         find: '      const now = this.#runtime.monotonicMs()\n      const stale',
         replace: '      const now = this.#clock.now()\n      const stale',
       },
@@ -99,7 +104,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'whoever holds by what a waiter has written is promised its whole ttl',
     patches: [
       {
-        file: backend,
+        file: joins,
         find: 'const keptMs = lease ? wantedMs : Math.min(wantedMs, promisedMs(record, seat))',
         replace: 'const keptMs = wantedMs',
       },
@@ -111,7 +116,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'an entry is put on a lease that has a moment left',
     patches: [
       {
-        file: backend,
+        file: keeping,
         find: '        if (lease.until < until) await this.#leases.beat(lease)\n        return lease',
         replace: '        return lease',
       },
@@ -123,7 +128,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'an entry that is found gone while its deletion is on its way gives its key free',
     patches: [
       {
-        file: backend,
+        file: endings,
         find: "if (seat.state === 'over' || seat.ending) return",
         replace: "if (seat.state === 'over') return",
       },
@@ -147,7 +152,7 @@ export const etcdMutants: readonly Mutant[] = [
     mistake: 'without leases, a renewal for less makes an entry shorter that another one has made longer',
     patches: [
       {
-        file: backend,
+        file: standings,
         find: 'const longest = (): number => seat.askedUntil - this.#clock.now() + delayOf(seat)',
         replace: 'const longest = (): number => keptMs',
       },
