@@ -17,6 +17,9 @@ import { START_MS, setClock, staged } from './staged.ts'
 const PREFIX = 'test-node'
 const LONGEST_MS = 1000
 
+/** Who is never there. */
+const NOBODY = { name: 'nobody', id: 'nobody' }
+
 const own = ownRedis()
 
 interface Who {
@@ -100,12 +103,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 test('a node answers as the reference does, and remembers the same, also when it has forgotten', async () => {
   let granted = 0
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), async (steps) => {
-      const pair = await Pair.open()
-      for (const each of steps) await pair.take(each)
-      await pair.end()
-      granted += pair.granted
-    }),
+    fc.asyncProperty(
+      fc.boolean(),
+      fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
+      async (isList, steps) => {
+        const pair = await Pair.open(isList)
+        for (const each of steps) await pair.take(each)
+        await pair.end()
+        granted += pair.granted
+      },
+    ),
     { numRuns: Number(process.env['HOLDFAST_RUNS'] ?? 300) },
   )
   // Half of the time it waits.
@@ -127,13 +134,17 @@ class Pair {
   /** Of this life of each, and of the one before. */
   #lives: readonly [now: readonly string[], before: readonly string[]] = [[], ['', '']]
 
-  private constructor() {
+  readonly #isList: boolean
+
+  private constructor(isList: boolean) {
+    this.#isList = isList
     this.#reference = this.#reborn()
   }
 
-  static async open(): Promise<Pair> {
+  /** @param isList whether the node is asked for lists of verbs, or for one at a time */
+  static async open(isList: boolean): Promise<Pair> {
     await own.client.flushall()
-    const pair = new Pair()
+    const pair = new Pair(isList)
     await pair.#begin()
     return pair
   }
@@ -183,7 +194,7 @@ class Pair {
   async #compare(verb: Verb): Promise<void> {
     const [memory] = await this.#recalled()
     const [ours, theirs] = await Promise.all([
-      this.#ask(this.#node, 0, verb, memory.top),
+      this.#inCompany(() => this.#ask(this.#node, 0, verb, memory.top)),
       this.#ask(this.#reference, 1, verb, memory.top),
     ])
     assert.deepEqual(ours, theirs, JSON.stringify(verb))
@@ -202,10 +213,17 @@ class Pair {
 
   /** What both remember, which is the same but for the name that each has for its life. */
   async #recalled(): Promise<[Memory, Memory]> {
-    const memories = await Promise.all([this.#node.recall(), this.#reference.recall()])
+    const memories = await Promise.all([this.#inCompany(() => this.#node.recall()), this.#reference.recall()])
     const [ours, theirs] = memories.map(({ top, quarantineMs }) => ({ top, quarantineMs }))
     assert.deepEqual(ours, theirs)
     return memories
+  }
+
+  /** What is asked in one turn leaves as a list: for one of what grants, and for one of all else. */
+  async #inCompany<T>(ask: () => Promise<T>): Promise<T> {
+    const company = this.#isList ? [this.#node.describe(NOBODY, ''), this.#node.renew(NOBODY, 1)] : []
+    const [answer] = await Promise.all([ask(), ...company])
+    return answer
   }
 
   #ask(node: Node, which: number, verb: Verb, top: bigint): Promise<unknown> {

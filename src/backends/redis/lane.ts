@@ -127,7 +127,7 @@ export class Lane {
     this.#waiting = []
     // What comes after a call that may have to be asked again must be no quicker than that.
     const short = this.#mayBeShort && (waiting.length >= this.#burst || this.#short > 0)
-    if (waiting.length === 1 && !reads && !this.#memory && !short) return this.#sendOne(waiting[0]!)
+    if (waiting.length === 1 && !reads && !short) return this.#sendOne(waiting[0]!)
     if (waiting.length >= this.#burst) this.#turn?.begin()
     for (const asked of cluster ? byName(waiting) : [waiting]) {
       for (let first = 0; first < asked.length; first += VERBS_MAX)
@@ -138,10 +138,15 @@ export class Lane {
   /** As it is. */
   #sendOne(asked: Asked): void {
     const { name, verb, words, terms } = asked
+    let keys: readonly string[] = this.#naming.of(name).keys
     const args = [verb]
     for (const word of words) args.push(String(word))
     if (terms) args.push(...terms)
-    this.#client.script(this.#script, this.#naming.of(name).keys, args).then(
+    if (this.#memory) {
+      keys = [...keys, this.#memory.key]
+      args.push(this.#memory.settings)
+    }
+    this.#client.script(this.#script, keys, args).then(
       (answer) => settle(asked, answer),
       (error: unknown) => asked.reject(redisError(error)),
     )

@@ -6,10 +6,9 @@ const MEMORY_FORMAT = 1
 
 export const MEMORY: string = String.raw`
 -- What a node of a quorum knows of itself, under a key that never expires. It has forgotten when the key is gone, or
--- when the server is another run of itself and nobody vouches that it keeps all it has answered.
-if string.sub(KEYS[#KEYS], -7) == ':memory' then
+-- when the server is another run of itself and nobody vouches that it keeps all it has answered. Whoever leaves need not know.
+if ARGV[1] ~= 'leave' and string.sub(KEYS[#KEYS], -7) == ':memory' then
   local longest, durable = unpack(cjson.decode(ARGV[#ARGV]))
-  local run = string.match(call('INFO', 'server'), 'run_id:(%x+)')
   memory = { key = KEYS[#KEYS], top = 0, longest = longest }
   local raw = call('GET', memory.key)
   if raw then
@@ -18,7 +17,13 @@ if string.sub(KEYS[#KEYS], -7) == ':memory' then
     if format ~= ${MEMORY_FORMAT} then error('HOLDFASTVERSION ' .. tostring(format)) end
     memory.longest = math.max(longest, waits)
   end
-  if not raw or (memory.run ~= run and durable == 0) then
+  local run
+  if not raw or durable == 0 then
+    local info = call('INFO', 'server')
+    local at = string.find(info, 'run_id:', 1, true) + 7
+    run = string.sub(info, at, at + 39)
+  end
+  if run and memory.run ~= run then
     memory.run, memory.since, memory.admitted, memory.dirty = run, now, durable, true
   end
   if memory.admitted == 0 then memory.quarantine = math.max(0, memory.since + memory.longest - now) end
@@ -34,14 +39,18 @@ if string.sub(KEYS[#KEYS], -7) == ':memory' then
     return fence
   end
 
-  -- What the node has to say before its queues are asked.
-  function memory.answer(verb, subject, number)
-    local incarnation = string.format('%s:%.0f', memory.run, memory.since)
+  local function incarnation()
+    return string.format('%s:%.0f', memory.run, memory.since)
+  end
+
+  -- What the node has to say before its queues are asked; without an answer, what they are asked.
+  function memory.answer(verb, subject, x)
+    local number = tonumber(x)
     memory.given = verb == 'seed' and number
     if verb == 'recall' then
-      return { incarnation, memory.top, memory.quarantine or -1 }
+      return { incarnation(), memory.top, memory.quarantine or -1 }
     elseif verb == 'admit' then
-      if subject ~= incarnation or (memory.quarantine and memory.quarantine > 0) then return 0 end
+      if subject ~= incarnation() or (memory.quarantine and memory.quarantine > 0) then return 0 end
       raise(number)
       memory.admitted, memory.quarantine, memory.dirty = 1, nil, true
       return 1
@@ -51,7 +60,10 @@ if string.sub(KEYS[#KEYS], -7) == ':memory' then
       return { 'lost' }
     elseif verb == 'confirm' then
       raise(number)
+    elseif verb == 'seed' then
+      verb, x = 'join', ''
     end
+    return nil, verb, x
   end
 
   function memory.save()

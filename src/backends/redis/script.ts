@@ -133,21 +133,28 @@ local function alone(head, raw, verb, subject, x, y)
   return nil, raw
 end
 
-local single = string.byte(ARGV[1]) ~= 91 and ARGV[1] ~= 'renewEach'
-local answer, raw
-if single then
-  answer, raw = alone(KEYS[1], nil, ARGV[1], ARGV[2], ARGV[3], 4)
-  if answer then return answer end
-end
-
+${MEMORY}
 ${CROWDS}
-if single then
-  local verb, x = ARGV[1], ARGV[3]
+local function carryOutOne()
+  local verb, subject, x, y = ARGV[1], ARGV[2], ARGV[3], 4
+  if verb == 'confirm' then x, y = tonumber(x), tonumber(ARGV[4]) end
+  local answer, raw
+  if memory then answer, verb, x = memory.answer(verb, subject, x) end
+  if not answer then answer, raw = alone(KEYS[1], nil, verb, subject, x, y) end
+  if answer then return answer end
   if verb ~= 'join' and verb ~= 'describe' then x = tonumber(x) end
   local load, save, carryOut = makeCrowd()
   local q = load(1, raw)
-  answer = carryOut(q, verb, ARGV[2], x, 4)
+  answer = carryOut(q, verb, subject, x, y)
   save(q)
+  return answer
+end
+
+if string.byte(ARGV[1]) ~= 91 and ARGV[1] ~= 'renewEach' then
+  if not memory then return carryOutOne() end
+  local done, answer = pcall(carryOutOne)
+  memory.save()
+  if not done then error(answer, 0) end
   return answer
 end
 
@@ -166,7 +173,6 @@ end
 local heads, raws = {}, {}
 for at = 2, #asked, 5 do heads[#heads + 1] = KEYS[asked[at]] end
 for place, raw in ipairs(call('MGET', unpack(heads))) do raws[heads[place]] = raw end
-${MEMORY}
 local queues, broken, answers = {}, {}, {}
 -- In place of a queue that takes more keys than were given: of its name nothing more is done.
 local short = {}
@@ -174,9 +180,9 @@ local load, save, carryOutInCrowd
 
 local function carryOut(head, first, verb, subject, x, y)
   if memory then
-    local answer = memory.answer(verb, subject, x)
+    local answer
+    answer, verb, x = memory.answer(verb, subject, x)
     if answer then return answer end
-    if verb == 'seed' then verb, x = 'join', '' end
   end
   local q = queues[head]
   if not q then
