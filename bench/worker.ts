@@ -144,8 +144,11 @@ serve(
       held.set('crowd', await locker.acquire())
       return now()
     },
+    /** Answers with when that began. */
     async drop() {
+      const at = now()
       await contestant.locker('crowd').release(held.get('crowd'))
+      return at
     },
     /** W4: so many waiters. Each lets go as soon as it holds. */
     crowd({ count }: { count: number }) {

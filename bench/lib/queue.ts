@@ -9,7 +9,6 @@ import { median, quantile, sum } from './numbers.ts'
 import type { Place } from './contestant.ts'
 import { counted } from './etcd.ts'
 import type { Worker } from './processes.ts'
-import { now } from './processes.ts'
 import { TUNED_PEERS, UNTUNED_PEERS } from './redis.ts'
 import type { Setup } from './setup.ts'
 import { withWorkers } from './setup.ts'
@@ -135,10 +134,9 @@ export async function drained(
   const before = await requestsOf(place, waiters)
   await Promise.all(waiters.map((worker) => worker.ask('stand', { count: count / waiters.length })))
   await (typeof idle === 'number' ? sleep(idle) : idle())
-  const start = now()
-  const dropped = holder.ask('drop')
+  const dropped = holder.ask<number>('drop')
   const stood = await Promise.all(waiters.map((worker) => worker.ask<Stood[]>('turns', { ms: CAP_MS })))
-  await dropped
+  const start = await dropped
   const after = await requestsOf(place, waiters)
   const turns = stood.flat().filter(({ granted }) => granted < Infinity)
   turns.sort((one, other) => one.granted - other.granted)
@@ -325,7 +323,7 @@ const goals = [...HANDED_OVER, value('redis:', 'disorder', 'out of order', { mos
 
 export const QUEUE: readonly Run[] = [
   ...[2, 10, 100, 1000].map((count) =>
-    handOver(count, { id: `N${count}`, group: 'redis', contestants: WAITERS, goals }),
+    handOver(count, { id: `N${count}`, group: 'redis', contestants: WAITERS, goals }, { warmMs: 2000 }),
   ),
   [W4, idlers],
   [W5, keepers],

@@ -217,8 +217,9 @@ func keepCrowd(o options) interface{} {
 }
 
 func drop(options) interface{} {
+	at := now()
 	check(mine.Unlock(ctx))
-	return nil
+	return at
 }
 
 // Hand-over: so many ask, one after the other. Each lets go as soon as it holds.
