@@ -36,7 +36,7 @@ const p50 = (sheet: Sheet, fault: string): number[] => {
 const W6: Plan = {
   id: 'W6',
   group: 'redis',
-  title: 'Redis W6: one pair at a time, a quorum of five servers',
+  title: 'redis W6: one pair at a time, a quorum of five servers',
   contestants,
   columns: [
     { key: 'p50', title: 'p50 ms' },
