@@ -9,6 +9,9 @@
  * was counted and only where the entry still holds; and it holds only with a majority that knows T. Two majorities meet in
  * a node; there the later entry was put in after the earlier one had written T, and drew a larger fence. That needs no
  * clock. (The two phases of Attiya, Bar-Noy and Dolev, 1995; `test/model` searches them exhaustively.)
+ *
+ * Whoever drew T knows it, so where all drew the same there is nothing to write. That is why one fence is proposed to all of
+ * them, a little ahead of the clock here: if their clocks are near, and they know of nothing larger, there is no second round.
  */
 import type {
   Backend,
@@ -49,6 +52,11 @@ export interface QuorumOptions {
 /** To show its queues, a node that answers at all may look at all its keys. */
 const LOOK_TIMEOUT_MS = 10_000
 
+/** So far ahead of this clock are fences that are proposed: for the way to a node, and for its clock. */
+const PROPOSED_AHEAD_MS = 100
+
+type Vote = Pick<Question<Standing, never>, 'ask' | 'late'>
+
 /** An entry that this process holds or tries to hold. */
 interface Ours {
   entry: Entry
@@ -71,6 +79,8 @@ export class QuorumBackend implements Backend {
   readonly #ours = new Map<string, Ours>()
   readonly #followed: Followed
   readonly #healing = new Set<Member>()
+  /** The largest fence of those who have held by this backend. */
+  #largest = 0n
   #closed = false
 
   constructor({ kind, nodes, longestMs, nodeTimeoutMs, runtime = realRuntime }: QuorumOptions) {
@@ -95,10 +105,12 @@ export class QuorumBackend implements Backend {
     this.#ours.set(entry.id, ours)
     let end = (): void => {}
     const over = new Promise<void>((resolve) => (end = resolve))
+    const asked = this.#asVote(entry, over)
     try {
-      const votes = await (this.#followed.crowded(entry.name) ? this.#voteInTurn(entry, over) : this.#vote(entry, over))
+      const votes = await (this.#followed.crowded(entry.name) ? this.#voteInTurn(asked) : this.#vote(asked))
       const fence = await this.#agreedFence(entry, votes)
       if (fence !== undefined) {
+        if (fence > this.#largest) this.#largest = fence
         ours.fence = fence
         ours.until = sentAt + entry.ttlMs
         this.#followed.won(entry.name)
@@ -197,14 +209,13 @@ export class QuorumBackend implements Backend {
    * @param before votes that were asked for first
    */
   async #vote(
-    entry: Entry,
-    over: Promise<void>,
+    asked: Vote,
     members: readonly Member[] = this.#members,
     before: Tally<Standing> = new Tally(0),
   ): Promise<Tally<Standing>> {
     const votes = await this.#ask<Standing, Tally<Standing>>(
       {
-        ...this.#asVote(entry, over),
+        ...asked,
         decide: (tally) => {
           const all = before.plus(tally)
           return this.#by(all, isHeld) || !this.#possible(all, isHeld) ? all : undefined
@@ -218,18 +229,19 @@ export class QuorumBackend implements Backend {
   }
 
   /** Many want the name: one node lets one pass, and only that one asks the others. Else each gets a few, and nobody enough. */
-  async #voteInTurn(entry: Entry, over: Promise<void>): Promise<Tally<Standing>> {
+  async #voteInTurn(asked: Vote): Promise<Tally<Standing>> {
     const gate = this.#members.find((member) => member.well && !member.overdue) ?? this.#members[0]!
     const others = this.#members.filter((member) => member !== gate)
-    const first = await this.#ask({ ...this.#asVote(entry, over), decide: whole }, [gate])
+    const first = await this.#ask({ ...asked, decide: whole }, [gate])
     const answer = first.answers.get(gate)
     if (answer?.state === 'refused' && answer.reason === 'held') return first
-    return this.#vote(entry, over, others, first)
+    return this.#vote(asked, others, first)
   }
 
-  #asVote(entry: Entry, over: Promise<void>): Pick<Question<Standing, never>, 'ask' | 'late'> {
+  #asVote(entry: Entry, over: Promise<void>): Vote {
+    const proposed = this.#nextFence()
     return {
-      ask: (node) => node.join({ ...entry, wait: false }),
+      ask: (node) => node.join({ ...entry, wait: false }, proposed),
       late: (member, standing) => void over.then(() => this.#straggler(member, entry, standing)),
     }
   }
@@ -237,10 +249,16 @@ export class QuorumBackend implements Backend {
   #straggler(member: Member, entry: Entry, standing: Standing | undefined): void {
     this.#notice(member, standing)
     const ours = this.#ours.get(entry.id)
-    if (ours?.fence !== undefined && isHeld(standing))
+    if (ours?.fence !== undefined && isHeld(standing) && standing.fence !== ours.fence)
       member.node.confirm(entry, standing.fence, ours.fence).catch(() => {})
     // An error says nothing about what became of the entry.
     if (!ours && (standing === undefined || isHeld(standing))) member.node.leave(entry).catch(() => {})
+  }
+
+  /** What nodes are to draw: they all do, if their clocks are not far ahead of this one and they know of nothing larger. */
+  #nextFence(): bigint {
+    const byClock = BigInt(Math.floor((this.#runtime.wallMs() + PROPOSED_AHEAD_MS) * 1000))
+    return byClock > this.#largest ? byClock : this.#largest + 1n
   }
 
   /**

@@ -9,7 +9,17 @@
  */
 import type { Backend, Claim, Entry, Renewal, Standing } from '../backend.ts'
 
+/** How far ahead of the clock of a node a fence may be that it is proposed, so that no client can use them up. */
+export const PROPOSED_AHEAD_MAX_MS = 1000
+
 export interface Node extends Backend {
+  /**
+   * As that of any coordinator. `proposed` is the fence that the entry should draw, so that it draws the same one on all nodes; a
+   * node that knows of a larger one, or whose clock is ahead of it, draws a larger one, and one whose clock is
+   * `PROPOSED_AHEAD_MAX_MS` behind it does not heed it.
+   */
+  join(entry: Entry, proposed?: bigint): Promise<Standing>
+
   /**
    * The quorum's second round: the fence of this holder is `fence`, and whatever is minted from now on is larger. Only for
    * an entry that holds alone, and was never gone since it drew the ticket `drawn`: this must not put it in, and a join

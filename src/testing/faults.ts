@@ -257,6 +257,10 @@ class FaultyNode extends Faulty implements Node {
     this.#node = node
   }
 
+  override join(entry: Entry, proposed?: bigint): Promise<Standing> {
+    return this.carry('join', entry, () => this.#node.join(entry, proposed))
+  }
+
   confirm(claim: Claim, drawn: bigint, fence: bigint): Promise<Renewal> {
     return this.carry('confirm', claim, () => this.#node.confirm(claim, drawn, fence))
   }

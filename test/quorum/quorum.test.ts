@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Standing } from '../../src/backend.ts'
+import type { Verb } from '../../src/testing/index.ts'
 import { connect } from '../../src/connect.ts'
 import { World, entry, heldAt, LONGEST_MS } from './kit.ts'
 
@@ -22,8 +23,33 @@ describe('fences', () => {
     expect(fenceOf(await world.do(backend.join(entry())))).toBeGreaterThan(ahead)
   })
 
+  test('nodes whose clocks are near draw the fence that is proposed, and need no second round', async () => {
+    const world = new World([0, 90, -60_000, 20, -3_600_000])
+    const asked: Verb[] = []
+    for (const index of world.happens.keys()) world.happens[index] = (verb) => void asked.push(verb)
+    const backend = world.quorum()
+    for (let turn = 0; turn < 3; turn += 1) {
+      const holder = entry()
+      const fence = fenceOf(await world.do(backend.join(holder)))
+      for (const index of [0, 1, 3]) expect(await heldAt(world.node(index))).toBe(fence)
+      await world.do(backend.leave(holder))
+    }
+    expect(asked.filter((verb) => verb === 'join')).toHaveLength(15)
+    // A node does not heed what is further ahead of its clock than a second; if it is one of the majority, it is told.
+    expect(asked.filter((verb) => verb === 'confirm').length).toBeLessThanOrEqual(6)
+  })
+
+  test('a fence that is proposed far ahead of the clock of a node is not heeded', async () => {
+    const world = new World([0])
+    const now = BigInt(world.time.runtime().wallMs()) * 1000n
+    const far = await world.node(0).join(entry(), now + 3_600_000_000n)
+    expect(fenceOf(far) - now).toBeLessThan(1_000_000n)
+    const near = await world.node(0).join(entry({ name: 'another' }), now + 900_000n)
+    expect(fenceOf(near)).toBe(now + 900_000n)
+  })
+
   test('whoever holds is known by one fence on all nodes, also on one that answered late', async () => {
-    const world = new World([0, 10, 20])
+    const world = new World([0, 500, 900])
     world.happens[2] = (verb) => (verb === 'join' ? { replyMs: 20 } : undefined)
     const fence = fenceOf(await world.do(world.quorum().join(entry())))
     await world.time.advance(100)
@@ -31,7 +57,7 @@ describe('fences', () => {
   })
 
   test('an entry that lapses between the rounds holds nothing, and what is left of it is given back', async () => {
-    const world = new World([0, 5, 0])
+    const world = new World([0, 500, 0])
     world.away(2)
     world.happens[0] = (verb) => (verb === 'confirm' ? { requestMs: 40 } : undefined)
     const standing = await world.do(world.quorum().join(entry({ ttlMs: 20 })))
@@ -41,7 +67,7 @@ describe('fences', () => {
   })
 
   test('a join that is carried out twice does not put an entry in again that then holds', async () => {
-    const world = new World([0, 5, 0])
+    const world = new World([0, 500, 0])
     world.away(2)
     // Sent again by a client that has connected anew, after the entry has lapsed.
     world.happens[0] = (verb) => {

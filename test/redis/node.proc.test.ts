@@ -11,11 +11,13 @@ import { MemoryBackend } from '../../src/backends/memory/index.ts'
 import { clientOf } from '../../src/backends/redis/client.ts'
 import { RedisBackend } from '../../src/backends/redis/index.ts'
 import type { Memory, Node } from '../../src/quorum/node.ts'
+import { PROPOSED_AHEAD_MAX_MS } from '../../src/quorum/node.ts'
 import { ownRedis } from '../kit/own-redis.ts'
 import { START_MS, setClock, staged } from './staged.ts'
 
 const PREFIX = 'test-node'
 const LONGEST_MS = 1000
+const AHEAD_MAX = PROPOSED_AHEAD_MAX_MS * 1000
 
 /** Who is never there. */
 const NOBODY = { name: 'nobody', id: 'nobody' }
@@ -29,7 +31,14 @@ interface Who {
 
 /** A fence that a verb speaks of: so much above what the entry drew, or above all that the node knows of. */
 type Verb =
-  | (Who & { readonly verb: 'join'; readonly ttlMs: number; readonly lockDelayMs: number; readonly wait: boolean })
+  | (Who & {
+      readonly verb: 'join'
+      readonly ttlMs: number
+      readonly lockDelayMs: number
+      readonly wait: boolean
+      /** Microseconds from now. */
+      readonly proposed: number | undefined
+    })
   | (Who & { readonly verb: 'confirm'; readonly above: number; readonly otherTicket: boolean })
   | (Who & { readonly verb: 'seed'; readonly ttlMs: number; readonly above: number })
   | (Who & { readonly verb: 'renew'; readonly ttlMs: number })
@@ -56,6 +65,7 @@ const verb: fc.Arbitrary<Verb> = fc.oneof(
       ttlMs: ms,
       lockDelayMs: fc.constantFrom(0, 0, 60),
       wait: fc.boolean(),
+      proposed: fc.constantFrom(undefined, -1, 100_000, 100_000, AHEAD_MAX, AHEAD_MAX + 1, 10 * AHEAD_MAX),
     }),
   },
   {
@@ -229,7 +239,7 @@ class Pair {
   #ask(node: Node, which: number, verb: Verb, top: bigint): Promise<unknown> {
     switch (verb.verb) {
       case 'join':
-        return node.join(this.#entry(verb, verb.ttlMs, verb.wait, verb.lockDelayMs))
+        return node.join(this.#entry(verb, verb.ttlMs, verb.wait, verb.lockDelayMs), this.#proposed(verb.proposed))
       case 'confirm': {
         const drawn = this.#ticket(verb)
         return node.confirm(this.#claim(verb), verb.otherTicket ? drawn - 1n : drawn, this.#confirmed(verb))
@@ -270,6 +280,10 @@ class Pair {
   /** Whole: a quorum has no other entries. */
   #entry(of: Who, ttlMs: number, wait: boolean, lockDelayMs: number): Entry {
     return { ...this.#tried(of), weight: WHOLE, capacity: WHOLE, ttlMs, waitTtlMs: ttlMs, wait, lockDelayMs, info: 'x' }
+  }
+
+  #proposed(ahead: number | undefined): bigint | undefined {
+    return ahead === undefined ? undefined : BigInt(this.#now) * 1000n + BigInt(ahead)
   }
 
   #ticket(of: Who): bigint {

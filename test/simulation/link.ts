@@ -27,8 +27,8 @@ export class Link implements Node {
     this.supports = far.backend.supports
   }
 
-  join(entry: Entry): Promise<Standing> {
-    return this.#call('join', entry.name, (backend) => backend.join(entry))
+  join(entry: Entry, proposed?: bigint): Promise<Standing> {
+    return this.#call('join', entry.name, (node) => node.join(entry, proposed))
   }
 
   renew(claim: Claim, ttlMs: number): Promise<Renewal> {

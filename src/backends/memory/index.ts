@@ -11,6 +11,7 @@ import type { Moment } from '../../queue/table.ts'
 import { Table } from '../../queue/table.ts'
 import { Wakes } from '../../queue/wakes.ts'
 import type { Memory, Node } from '../../quorum/node.ts'
+import { PROPOSED_AHEAD_MAX_MS } from '../../quorum/node.ts'
 import { realRuntime } from '../../runtime.ts'
 import type { Clocks } from '../../runtime.ts'
 
@@ -55,11 +56,13 @@ export class MemoryBackend implements Node {
     this.#quarantineUntil = quarantineMs === undefined ? undefined : clocks.monotonicMs() + quarantineMs
   }
 
-  async join(entry: Entry): Promise<Standing> {
+  async join(entry: Entry, proposed?: bigint): Promise<Standing> {
     return this.#apply((now) => {
       const quarantineMs = this.#quarantineMs(now)
-      if (quarantineMs === undefined) return this.#table.join(entry, now)
-      return { state: 'refused', reason: 'quarantine', retryAfterMs: quarantineMs }
+      if (quarantineMs !== undefined) return { state: 'refused', reason: 'quarantine', retryAfterMs: quarantineMs }
+      const fence = Number(proposed ?? 0)
+      if (fence <= (now.wallMs + PROPOSED_AHEAD_MAX_MS) * 1000) this.#table.raiseFence(fence - 1)
+      return this.#table.join(entry, now)
     })
   }
 

@@ -157,12 +157,14 @@ export class RedisBackend implements Node {
     this.#bulk = new Bulk(renewals ?? client, scripts.others, this.#naming, this.#renewals)
   }
 
-  join(entry: Entry): Promise<Standing> {
+  join(entry: Entry, proposed?: bigint): Promise<Standing> {
     const never = tooHeavy(entry)
     if (never) return Promise.resolve(never)
     const tag = this.#inbox.tagOf(entry.id)
     const terms = this.#terms.of(entry, tag === undefined ? '' : this.#inbox.channel)
-    const answer = this.#ask(this.#grants, entry.name, 'join', [entry.id, tag ?? ''], terms)
+    // What is proposed takes the place of the tag: nodes of a quorum tell nobody.
+    const word = proposed === undefined ? (tag ?? '') : Number(proposed)
+    const answer = this.#ask(this.#grants, entry.name, 'join', [entry.id, word], terms)
     return answer.then((said) => standing(said, entry.ttlMs) as Standing)
   }
 

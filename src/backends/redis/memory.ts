@@ -2,6 +2,8 @@
  * The part of the script (`script.ts`) for a server that is a node of a quorum: what it remembers of itself, and what that
  * allows it. `src/quorum/` says why.
  */
+import { PROPOSED_AHEAD_MAX_MS } from '../../quorum/node.ts'
+
 const MEMORY_FORMAT = 1
 
 export const MEMORY: string = String.raw`
@@ -58,6 +60,9 @@ if ARGV[1] ~= 'leave' and string.sub(KEYS[#KEYS], -7) == ':memory' then
       return { 'refused', 'quarantine', memory.quarantine, 0, '' }
     elseif memory.quarantine and verb == 'confirm' then
       return { 'lost' }
+    elseif verb == 'join' then
+      if number and number <= now + ${PROPOSED_AHEAD_MAX_MS * 1000} then raise(number - 1) end
+      x = ''
     elseif verb == 'confirm' then
       raise(number)
     elseif verb == 'seed' then

@@ -4,7 +4,7 @@
  * 1. *Set*, to all nodes: a node where nobody owns the name makes the attempt its owner and answers `top += 1`.
  * 2. With the answers of a majority counted, the fence is their maximum, T.
  * 3. *Raise*, to the nodes whose answer was counted: where the attempt still owns the name, `top = max(top, T)`.
- * 4. It holds when a majority has answered the raise.
+ * 4. It holds when a majority has answered the raise. With `drawn`, whoever answered T to the set need not be asked.
  *
  * There is no clock. A request is carried out at any later time or never, also after its attempt went on or gave up; an
  * answer is read at any later time or never. An entry may end at any moment, and may just as well have been released.
@@ -159,14 +159,16 @@ export function quorum(rules: Rules): Model {
         continue
       }
       for (let node = 0; node < nodes; node += 1)
-        next[node] = afterDecision(attempt, node, (counted & (1 << node)) !== 0)
+        next[node] = afterDecision(attempt, node, (counted & (1 << node)) !== 0, fence)
       visit(stepOf(DECIDE, attempt, 0, counted), undefined)
     }
   }
 
-  function afterDecision(attempt: number, node: number, counted: boolean): number {
+  function afterDecision(attempt: number, node: number, counted: boolean, fence: number): number {
     const word = state[node]!
     const sent = relation[attempt]!.of(word) === SET_SENT
+    if (counted && rules.drawn && relation[attempt]!.of(word) === GRANTED + fence)
+      return relation[attempt]!.put(word, RAISED)
     if (counted) return relation[attempt]!.put(word, RAISE_SENT)
     if (rules.raise === 'unanswered') return relation[attempt]!.put(word, sent ? BOTH_SENT : RAISE_SENT)
     return sent ? word : relation[attempt]!.put(word, NOTHING)

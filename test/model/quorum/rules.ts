@@ -7,6 +7,8 @@ export interface Rules {
   readonly raise: 'owned' | 'never' | 'unconditional' | 'unanswered' | 'join'
   /** A fence may also be larger by 2, as where fences are times, or where a node counts for all names together. */
   readonly jumps?: boolean
+  /** The raise of a node that drew the fence itself is its answer to the set: it knows it. */
+  readonly drawn?: boolean
   /** A node may carry out a set twice, as when a client sends it again. `told-apart`: a raise names the answer it counted. */
   readonly repeats?: 'owner-only' | 'told-apart'
   /** Attempts may give up. Always so where a rule looks at it: with clocks, and where a quarantine waits. */

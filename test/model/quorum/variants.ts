@@ -28,6 +28,25 @@ const known: readonly (Omit<Variant, 'size' | 'model'> & { readonly rules: Rules
     finds: { states: 85_505 },
   },
   {
+    name: 'drawn',
+    shows: 'whoever drew the fence itself knows it, and need not be raised',
+    rules: { ...three, jumps: true, drawn: true },
+    finds: { states: 29_045 },
+  },
+  {
+    name: 'drawn-repeated',
+    shows: 'and a set may be sent again all the same, where a raise names the answer it counted',
+    rules: { ...three, drawn: true, repeats: 'told-apart' },
+    finds: { states: 2_905_234 },
+    long: true,
+  },
+  {
+    name: 'drawn-clocked',
+    shows: 'with clocks, each holder has a larger fence than those before it, whoever was raised',
+    rules: { ...three, jumps: true, drawn: true, judged: 'order-of-holding', clocked: true },
+    finds: { states: 14_542 },
+  },
+  {
     name: 'four-nodes',
     shows: 'an even number of nodes will do',
     rules: { ...three, nodes: 4 },
@@ -122,6 +141,13 @@ const known: readonly (Omit<Variant, 'size' | 'model'> & { readonly rules: Rules
     shows: 'a node that lost its memory harms nothing when it waits, and is raised to a majority of the others',
     rules: quarantined,
     finds: { states: 191_583 },
+  },
+  {
+    name: 'quarantine-drawn',
+    shows: 'a node that lost its memory harms nothing, either, when whoever drew the fence was not raised',
+    rules: { ...quarantined, jumps: true, drawn: true },
+    finds: { states: 726_095 },
+    long: true,
   },
   {
     name: 'quarantine-reseed',

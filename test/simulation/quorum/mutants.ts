@@ -47,6 +47,25 @@ export const quorumMutants: readonly Mutant[] = [
     seedsMax: 100,
   },
   {
+    name: 'draws-what-is-proposed',
+    mistake: 'a node draws the fence that is proposed to it, though it knows of a larger one',
+    nodes: 3,
+    patches: [
+      {
+        file: node,
+        find: 'this.#table.raiseFence(fence - 1)',
+        replace: 'Object.assign(this.#table, { proposed: fence })',
+      },
+      {
+        file: table,
+        find: 'Math.max(this.#lastFence + 1, Math.floor(now.wallMs * 1000))\n    const seat',
+        replace:
+          '(this as { proposed?: number }).proposed || Math.max(this.#lastFence + 1, now.wallMs * 1000)\n    const seat',
+      },
+    ],
+    seedsMax: 2000,
+  },
+  {
     name: 'no-give-back',
     mistake: 'what was won in part is not given back',
     nodes: 3,
