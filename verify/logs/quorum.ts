@@ -7,6 +7,7 @@
  */
 import { WHOLE } from '../../src/backend.ts'
 import { Naming } from '../../src/backends/redis/keys.ts'
+import { PROPOSED_AHEAD_MAX_MS } from '../../src/quorum/node.ts'
 import type { Event } from '../../src/verify/history.ts'
 import { MemoryRecorder } from '../../src/verify/history.ts'
 import type { CoordinatorLog } from '../../src/verify/torture/trial.ts'
@@ -20,6 +21,8 @@ import type { Told } from './told.ts'
 import { fenceTold, toldOf } from './told.ts'
 
 const NAMING = new Naming('holdfast-redlock')
+/** By these a node is told a fence. */
+const TELLS = new Set(['confirm', 'seed', 'admit'])
 
 /** What a node was asked in one verb, and when. Times are of the history; what the node drew is of its own clock. */
 interface Call {
@@ -28,16 +31,17 @@ interface Call {
   readonly verb: string
   readonly name: string
   readonly id: string
-  /** The fence that it is told, or the time that something is to last, in microseconds; 0 where there is neither. */
+  /** The fence that it is told, or that is proposed to it; or the time that something is to last, in microseconds; or 0. */
   readonly number: number
   readonly terms: Terms | undefined
-  /** A ticket that it drew meanwhile was between these. */
-  readonly drawn: readonly [least: number, most: number]
+  /** Its clock was between these, in microseconds. */
+  readonly clock: readonly [least: number, most: number]
 }
 
 /** What a node knows of a name. */
 interface Entry {
   readonly id: string
+  /** It drew a fence between these. */
   readonly drawn: readonly [least: number, most: number]
   /** What it was told in the end. */
   fence: number | undefined
@@ -84,15 +88,13 @@ function callsOf({ carried, offsetMs }: Ear, node: number): Call[] {
     const about = {
       at: readBy / 1000 + offsetMs,
       node,
-      // Those who came in by one call have drawn one after the other.
-      drawn: [calledAt, readBy + rows.length] as const,
+      clock: [calledAt, readBy] as const,
     }
     return rows.flatMap((row) => {
       const { verb, subject, x } = row
       const name = NAMING.nameOf(keys[row.place - 1]!)
       if (name === undefined) return []
-      const number = verb === 'join' ? 0 : Number(x)
-      return { ...about, verb, name, id: String(subject), number, terms: termsOf(args, row) }
+      return { ...about, verb, name, id: String(subject), number: Number(x), terms: termsOf(args, row) }
     })
   })
 }
@@ -103,6 +105,8 @@ class Count {
   readonly #told: Told
   /** By name, of each node. */
   readonly #entries = new Map<string, (Entry | undefined)[]>()
+  /** No fence that a node knows of is larger. */
+  readonly #tops: number[]
   /** By name and owner token. */
   readonly #candidates = new Map<string, Candidate>()
   readonly #holding = new Set<Candidate>()
@@ -113,6 +117,7 @@ class Count {
   constructor(nodes: number, told: Told) {
     this.#told = told
     this.#majority = Math.floor(nodes / 2) + 1
+    this.#tops = Array.from({ length: nodes }, () => 0)
   }
 
   of(calls: readonly Call[]): Event[] {
@@ -125,11 +130,14 @@ class Count {
     return this.#recorder.events.sort((a, b) => a.at - b.at)
   }
 
-  #apply({ at, node, verb, name, id, number, terms, drawn }: Call): void {
+  #apply(call: Call): void {
+    const { at, node, verb, name, id, number, terms } = call
     const entries = this.#entries.get(name) ?? []
     this.#entries.set(name, entries)
     const entry = entries[node] && entries[node].ends > at ? entries[node] : undefined
+    if (TELLS.has(verb)) this.#raise(node, number)
     if (terms) {
+      const drawn = this.#draw(call, entry !== undefined)
       if (entry) return
       this.#infos.set(id, terms.info)
       const ends = at + terms.ttl / 1000
@@ -140,6 +148,20 @@ class Count {
       // What lingers is nobody's.
       if (verb === 'leave') entries[node] = number > 0 ? { ...entry, id: '', ends: at + number / 1000 } : undefined
     }
+  }
+
+  /** Between which fences the one is that it draws; who finds somebody there draws none, and what was proposed is known all the same. */
+  #draw({ node, number: proposed, clock: [least, most] }: Call, none: boolean): readonly [least: number, most: number] {
+    const heeded = (clock: number): number => (proposed <= clock + PROPOSED_AHEAD_MAX_MS * 1000 ? proposed : 0)
+    this.#raise(node, heeded(most) - 1)
+    // What it knew it may have forgotten since.
+    const drawn = [Math.max(least, heeded(least)), Math.max(most, this.#tops[node]! + 1)] as const
+    if (!none) this.#raise(node, drawn[1])
+    return drawn
+  }
+
+  #raise(node: number, top: number): void {
+    this.#tops[node] = Math.max(this.#tops[node]!, top)
   }
 
   /** Of whoever that call was about. */
