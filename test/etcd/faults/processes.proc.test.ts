@@ -359,8 +359,8 @@ describe.concurrent('processes', () => {
         const came = new Set<string>()
         for (let n = 0; n < count; n += 1) {
           const hold = await stage.acquire('a', { ttl: 80, margin: 10 })
-          // Two milliseconds before its end by the local clock, to as much after its end on the server.
-          const at = stage.now() + hold.lease.remainingMs - 2 + Math.random() * 14
+          // From six milliseconds before its end by the local clock, to two after its end on the server.
+          const at = stage.now() + hold.lease.remainingMs - 6 + Math.random() * 18
           stage.block(Math.max(0, at - stage.now()))
           came.add(await hold.release())
         }
