@@ -74,7 +74,7 @@ export class Standings {
     const keptMs = askedMs + delayOf(seat)
     const heldAt = seat.record.heldAt ?? (seat.holds ? this.#runtime.wallMs() : undefined)
     if (this.#isObserved) {
-      // As long as any renewal asks for: another one may be answered before this one is written.
+      // For as long as one of its renewals asks for: another one may be answered before this one is written.
       seat.askedUntil = Math.max(seat.askedUntil, seat.due, startedAt + askedMs)
       const longest = (): number => seat.askedUntil - this.#clock.now() + delayOf(seat)
       const written = await this.#writer.write(seat, () => ({ keptMs: longest(), heldAt }))
@@ -134,7 +134,7 @@ export class Standings {
    * What was not changed for as long as it said is nobody's, where entries have no lease.
    *
    * @param seen the whole queue, if it is known
-   * @returns whether there was any @throws EtcdError
+   * @returns whether something was taken over @throws EtcdError
    */
   async takeOver(name: string, seen?: Snapshot): Promise<boolean> {
     if (!this.#isObserved) return false
